@@ -1,0 +1,77 @@
+//! Backends and their endpoints.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use serde::Serialize;
+
+use crate::{BackendKey, EndpointsKey, UpstreamTlsPolicy};
+
+/// A port of a Service as one Gateway reaches it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Backend {
+    /// Its name.
+    pub key: BackendKey,
+    /// What the Service's port says it speaks.
+    pub protocol: AppProtocol,
+    /// Whether and how the hop is encrypted.
+    pub tls: BackendTls,
+}
+
+/// `appProtocol` of the Service's port (GEP-1911). How the backend is encrypted never depends on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+pub enum AppProtocol {
+    /// Not given, or one we do not know: HTTP/1.1, over TLS also HTTP/2 if ALPN chooses it.
+    #[default]
+    Unspecified,
+    /// `kubernetes.io/h2c`: HTTP/2 by prior knowledge. Over TLS: HTTP/2 by ALPN.
+    H2c,
+    /// `kubernetes.io/ws`: HTTP/1.1 with upgrades.
+    WebSocket,
+    /// `kubernetes.io/wss`: the same over TLS.
+    WebSocketTls,
+}
+
+/// Whether and how a hop is encrypted.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum BackendTls {
+    /// Not encrypted, because nobody asked for it.
+    Plaintext(PlaintextReason),
+    /// Encrypted and verified as this policy says.
+    Policy(Arc<UpstreamTlsPolicy>),
+    /// Encryption was asked for and cannot be had as asked: no connection is made, requests get 502.
+    Refused(Refusal),
+}
+
+/// Why a hop is in plaintext.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum PlaintextReason {
+    /// No BackendTLSPolicy targets this port of the Service.
+    NoPolicy,
+}
+
+/// Why a backend's TLS cannot be set up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// A name from the API's conditions, such as `InvalidCACertificateRef`.
+    pub reason: Arc<str>,
+    /// The object, the field and the remedy.
+    pub message: Arc<str>,
+    /// The policy, as `namespace/name`.
+    pub policy: Arc<str>,
+}
+
+/// The ready endpoints of a Service's port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EndpointSet {
+    /// Its name.
+    pub key: EndpointsKey,
+    /// Sorted and without repetition. Empty: requests get 503.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Endpoint {
+    /// Where it listens.
+    pub address: SocketAddr,
+}

@@ -1,0 +1,47 @@
+//! The trait of dataplanes.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+use crate::{BackendKey, ListenerKey, Refusal, TlsCapabilities, Update};
+
+/// Something that serves snapshots.
+#[async_trait]
+pub trait Dataplane: Send + Sync {
+    /// What its TLS stack can do.
+    fn tls_capabilities(&self) -> TlsCapabilities;
+
+    /// Takes over an update as a whole and answers once it is in force: new requests follow it, requests under way
+    /// end under what they began with.
+    async fn apply(&self, update: Arc<Update>) -> Report;
+
+    /// Takes no new connections, lets requests under way end, and returns when all have or the time is over.
+    async fn drain(&self, deadline: Duration);
+}
+
+/// What a dataplane programmed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Report {
+    /// The update's version.
+    pub version: u64,
+    /// The state of the listeners that the update changed, and of others whose state changed with it.
+    pub listeners: Vec<(ListenerKey, ListenerState)>,
+    /// Backends whose TLS the stack could not set up; they answer 502.
+    pub refused_backends: Vec<(BackendKey, Refusal)>,
+}
+
+/// Whether a listener serves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum ListenerState {
+    /// It does, at these addresses.
+    Bound(Vec<SocketAddr>),
+    /// It does not.
+    Failed {
+        /// Such as `PortUnavailable`.
+        reason: Arc<str>,
+        /// What the operating system said, and the remedy.
+        message: Arc<str>,
+    },
+}

@@ -1,0 +1,66 @@
+//! Listeners: where clients connect.
+
+use std::{net::IpAddr, sync::Arc};
+
+use lasthop_tls_verify::{CertifiedKey, TrustAnchors};
+use serde::Serialize;
+
+use crate::{HostPattern, ListenerKey};
+
+/// One listener that may serve. A listener that must not is not in the snapshot; its status says why.
+///
+/// Several listeners may share a port: HTTP listeners by host, HTTPS and TLS listeners by SNI.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Listener {
+    /// Its name.
+    pub key: ListenerKey,
+    /// The port it listens on.
+    pub port: u16,
+    /// The addresses it listens on; empty means all.
+    pub addresses: Vec<IpAddr>,
+    /// What it speaks.
+    pub protocol: ListenerProtocol,
+    /// The hosts it takes; `None` means every host.
+    pub hostname: Option<HostPattern>,
+    /// How it terminates TLS: given for HTTPS, and for TLS in mode Terminate.
+    pub tls: Option<ListenerTls>,
+}
+
+/// The protocols of listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[expect(missing_docs, reason = "the API's own names")]
+#[allow(clippy::upper_case_acronyms, reason = "the API's own names")]
+pub enum ListenerProtocol {
+    HTTP,
+    HTTPS,
+    TLS,
+    TCP,
+    UDP,
+}
+
+/// TLS towards clients.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ListenerTls {
+    /// The certificates to choose from by SNI; never empty. The first serves clients that no other fits.
+    pub certificates: Vec<Arc<CertifiedKey>>,
+    /// Whether and how clients' certificates are verified (GEP-91).
+    pub client_validation: Option<ClientValidation>,
+}
+
+/// How clients' certificates are verified.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClientValidation {
+    /// The CAs to trust.
+    pub anchors: Arc<TrustAnchors>,
+    /// What happens to a client without a valid certificate.
+    pub mode: ClientValidationMode,
+}
+
+/// What happens to a client without a valid certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum ClientValidationMode {
+    /// The handshake fails.
+    AllowValidOnly,
+    /// A certificate is asked for, and the client is served with or without a valid one.
+    AllowInsecureFallback,
+}

@@ -1,0 +1,187 @@
+//! What can go wrong on a TLS connection: one taxonomy for both stacks.
+//!
+//! Each error says what happened, whose fault it is and whether trying again is safe. The reason names are part of
+//! the product: they stand in the access log and in metrics.
+
+use std::fmt;
+
+use crate::Identity;
+
+/// Who is to blame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The backend.
+    Upstream,
+    /// The client.
+    Downstream,
+    /// Our own configuration or machine.
+    Local,
+}
+
+/// Whether another attempt may help. No byte of a request was sent when a handshake failed, so it is always safe;
+/// this says whether it is of use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Retry {
+    /// No endpoint would answer otherwise.
+    Never,
+    /// Another endpoint may do better.
+    OtherEndpoint,
+}
+
+/// Why a TLS connection failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlsError {
+    /// The chain ends at no trust anchor of the policy.
+    UntrustedChain,
+    /// The peer's certificate, or one it depends on, has expired.
+    Expired,
+    /// The peer's certificate, or one it depends on, is not valid yet.
+    NotYetValid,
+    /// A certificate of the chain is revoked.
+    Revoked,
+    /// The policy has revocation lists, and none speaks for a certificate of the chain.
+    RevocationUnknown,
+    /// The certificate carries none of the expected identities.
+    NameMismatch {
+        /// What the policy accepts.
+        expected: Vec<Identity>,
+        /// The subject alternative names the certificate has, as `DNS:`, `IP:` or `URI:` texts.
+        presented: Vec<String>,
+    },
+    /// Key usage or extended key usage forbids the certificate for a server.
+    WrongPurpose,
+    /// A constraint of a CA (names, path length, being a CA at all) forbids the chain.
+    ConstraintViolation(String),
+    /// A certificate cannot be parsed, or a signature is wrong or of a kind not accepted.
+    BadCertificate(String),
+    /// No certificate of the chain has a pinned key.
+    PinMismatch,
+    /// The peer sent no certificate.
+    NoPeerCertificate,
+    /// No common protocol version.
+    NoCommonVersion,
+    /// No common cipher suite or group.
+    NoCommonCipher,
+    /// The peer took no protocol of those offered by ALPN, or one that was not offered (RFC 7301 §3.2).
+    AlpnMismatch {
+        /// What was offered.
+        offered: Vec<String>,
+        /// What the peer chose.
+        selected: Option<String>,
+    },
+    /// The peer refused our certificate, or asked for one that we do not have. The number is the alert's.
+    ClientCertRefused(u8),
+    /// The peer ended the handshake with this alert (RFC 8446 §6).
+    PeerAlert(u8),
+    /// What came is not TLS: plaintext, or bytes out of order.
+    NotTls,
+    /// TLS, but not as the protocol demands.
+    ProtocolViolation(String),
+    /// The connection ended without close_notify, inside the handshake or after it (RFC 8446 §6.1).
+    Truncated,
+    /// The handshake took longer than it may.
+    Timeout,
+    /// The socket failed.
+    Io(std::io::ErrorKind),
+    /// Our own side could not be set up.
+    Local(String),
+}
+
+impl TlsError {
+    /// The reason's name, for logs, metrics and status.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::UntrustedChain => "UntrustedChain",
+            Self::Expired => "Expired",
+            Self::NotYetValid => "NotYetValid",
+            Self::Revoked => "Revoked",
+            Self::RevocationUnknown => "RevocationUnknown",
+            Self::NameMismatch { .. } => "NameMismatch",
+            Self::WrongPurpose => "WrongPurpose",
+            Self::ConstraintViolation(_) => "ConstraintViolation",
+            Self::BadCertificate(_) => "BadCertificate",
+            Self::PinMismatch => "PinMismatch",
+            Self::NoPeerCertificate => "NoPeerCertificate",
+            Self::NoCommonVersion => "NoCommonVersion",
+            Self::NoCommonCipher => "NoCommonCipher",
+            Self::AlpnMismatch { .. } => "AlpnMismatch",
+            Self::ClientCertRefused(_) => "ClientCertRefused",
+            Self::PeerAlert(_) => "PeerAlert",
+            Self::NotTls => "NotTls",
+            Self::ProtocolViolation(_) => "ProtocolViolation",
+            Self::Truncated => "Truncated",
+            Self::Timeout => "HandshakeTimeout",
+            Self::Io(_) => "Io",
+            Self::Local(_) => "Local",
+        }
+    }
+
+    /// Whose fault it is on a connection to a backend.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Local(_) => Fault::Local,
+            _ => Fault::Upstream,
+        }
+    }
+
+    /// Whether another attempt may help.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Local(_) => Retry::Never,
+            _ => Retry::OtherEndpoint,
+        }
+    }
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UntrustedChain => {
+                f.write_str("the certificate chain ends at no trust anchor of the policy")
+            }
+            Self::Expired => f.write_str("a certificate of the chain has expired"),
+            Self::NotYetValid => f.write_str("a certificate of the chain is not valid yet"),
+            Self::Revoked => f.write_str("a certificate of the chain is revoked"),
+            Self::RevocationUnknown => {
+                f.write_str("no revocation list speaks for a certificate of the chain")
+            }
+            Self::NameMismatch { expected, presented } => {
+                write!(f, "the certificate has none of the expected names: expected ")?;
+                join(f, expected)?;
+                f.write_str("; presented ")?;
+                if presented.is_empty() {
+                    f.write_str("no subject alternative name")
+                } else {
+                    join(f, presented)
+                }
+            }
+            Self::WrongPurpose => f.write_str("the certificate's key usage does not allow a TLS server"),
+            Self::ConstraintViolation(what) => write!(f, "a CA's constraint forbids the chain: {what}"),
+            Self::BadCertificate(what) => write!(f, "bad certificate: {what}"),
+            Self::PinMismatch => f.write_str("no certificate of the chain has a pinned key"),
+            Self::NoPeerCertificate => f.write_str("the peer sent no certificate"),
+            Self::NoCommonVersion => f.write_str("no common TLS version"),
+            Self::NoCommonCipher => f.write_str("no common cipher suite or group"),
+            Self::AlpnMismatch { offered, selected } => {
+                write!(f, "ALPN: offered {}, the peer chose ", offered.join(", "))?;
+                f.write_str(selected.as_deref().unwrap_or("none"))
+            }
+            Self::ClientCertRefused(alert) => {
+                write!(f, "the peer refused our client certificate (alert {alert})")
+            }
+            Self::PeerAlert(alert) => write!(f, "the peer ended the handshake with alert {alert}"),
+            Self::NotTls => f.write_str("the peer does not speak TLS"),
+            Self::ProtocolViolation(what) => write!(f, "the peer broke the TLS protocol: {what}"),
+            Self::Truncated => f.write_str("the connection ended without close_notify"),
+            Self::Timeout => f.write_str("the TLS handshake took too long"),
+            Self::Io(kind) => write!(f, "{kind}"),
+            Self::Local(what) => write!(f, "TLS could not be set up: {what}"),
+        }
+    }
+}
+
+fn join<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: &[T]) -> fmt::Result {
+    items.iter().enumerate().try_for_each(|(i, item)| write!(f, "{}{item}", if i > 0 { ", " } else { "" }))
+}
+
+impl std::error::Error for TlsError {}
