@@ -1,0 +1,39 @@
+//! TCPRoute: which TCP connections go where.
+
+use serde::{Deserialize, Serialize};
+
+use super::gateway::GatewayDefaultScope;
+use super::references::{BackendRef, ParentReference};
+use super::status::RouteStatus;
+
+define_kind! {
+    /// Rules for TCP connections.
+    TcpRoute, kind: "TCPRoute", group: "gateway.networking.k8s.io", version: "v1",
+    plural: "tcproutes", scope: NamespaceResourceScope, spec: TcpRouteSpec, status: RouteStatus,
+}
+
+/// What the user asks for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TcpRouteSpec {
+    /// Where the route attaches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parent_refs: Vec<ParentReference>,
+    /// One rule (up to 16 in an object written as v1alpha2).
+    pub rules: Vec<TcpRouteRule>,
+    /// Whether default Gateways shall take it (experimental, GEP-3793).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_default_gateways: Option<GatewayDefaultScope>,
+}
+
+/// Where connections go.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TcpRouteRule {
+    /// Name, unique within the route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// 1 to 16 backends.
+    #[serde(default)]
+    pub backend_refs: Vec<BackendRef>,
+}
