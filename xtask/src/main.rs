@@ -1,2 +1,66 @@
-//! placeholder
-fn main() {}
+//! Builds, tests and measures Lasthop: `cargo xtask setup | test | check-size | arrows | bench`.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks to the terminal")]
+
+mod arrows;
+mod bench;
+mod deny;
+mod graph;
+mod processes;
+mod setup;
+mod size;
+mod suite;
+mod test;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+/// What a task ends with: nothing, or a sentence that says what is wrong and what to do.
+type Outcome = Result<(), String>;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Builds, tests and measures Lasthop.")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what building and testing need and this machine lacks.
+    Setup,
+    /// Everything that must pass before a change lands.
+    Test(test::Options),
+    /// No source file above 500 lines, tests aside.
+    CheckSize,
+    /// Dependencies between our crates point down only, and no floor knows what it must not.
+    Arrows,
+    /// Build the proxy and the benchmark driver optimised, and run the driver with the given arguments.
+    Bench(bench::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Setup => setup::run(),
+        Task::Test(options) => test::run(&options),
+        Task::CheckSize => size::run(),
+        Task::Arrows => arrows::run(),
+        Task::Bench(options) => bench::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("xtask: {sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace's root.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
+}

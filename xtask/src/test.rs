@@ -1,0 +1,143 @@
+//! `cargo xtask test`: everything that must pass before a change lands, cheapest first, each step timed.
+
+use std::{ffi::OsString, time::Instant};
+
+use clap::{Args, ValueEnum};
+
+use crate::{
+    Outcome, arrows, deny,
+    graph::test_targets,
+    processes::{cargo, run as run_command},
+    setup, size,
+    suite::{self, Tally},
+};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Only these steps (may be given several times); all of them by default.
+    #[arg(long = "step", value_enum)]
+    steps: Vec<Step>,
+    /// Install nothing first.
+    #[arg(long)]
+    no_setup: bool,
+}
+
+/// The steps, in the order in which they run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Step {
+    /// Formatting, sizes of files, arrows between crates.
+    Fmt,
+    /// Licences, bans, sources, advisories.
+    Deny,
+    /// Lints, with each TLS stack alone and with both.
+    Clippy,
+    /// Tests of the crates, and of their documentation.
+    Unit,
+    /// The proxy's own process against real peers.
+    E2e,
+}
+
+/// The packages that can be built with either TLS stack.
+const EITHER_STACK: [&str; 4] =
+    ["lasthop-tls-backends", "lasthop-dataplane", "lasthop-runtime", "lasthop-proxy"];
+
+/// The package that holds the end-to-end tests.
+const PROXY: &str = "lasthop-proxy";
+
+pub(crate) fn run(options: &Options) -> Outcome {
+    let begun = Instant::now();
+    if !options.no_setup {
+        timed("setup", setup::run)?;
+    }
+    let mut tally = Tally::default();
+    let mut failed = Vec::new();
+    for step in Step::value_variants() {
+        if !options.steps.is_empty() && !options.steps.contains(step) {
+            continue;
+        }
+        let name = format!("{step:?}").to_lowercase();
+        let outcome = timed(&name, || step.run(&mut tally));
+        if let Err(sentence) = outcome {
+            println!("==> {name} FAILED: {sentence}");
+            failed.push(format!("{name}: {sentence}"));
+        }
+    }
+    println!("==> all steps took {} s", begun.elapsed().as_secs());
+    if tally != Tally::default() {
+        println!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.ignored);
+    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("these steps failed:\n  {}", failed.join("\n  "))) }
+}
+
+fn timed(name: &str, step: impl FnOnce() -> Outcome) -> Outcome {
+    println!("==> {name}");
+    let begun = Instant::now();
+    let outcome = step();
+    println!("==> {name} took {:.1} s", begun.elapsed().as_secs_f64());
+    outcome
+}
+
+impl Step {
+    fn run(self, tally: &mut Tally) -> Outcome {
+        match self {
+            Self::Fmt => {
+                run_command(cargo(["fmt", "--all", "--check"]))?;
+                size::run()?;
+                arrows::run()
+            }
+            Self::Deny => deny::check(),
+            Self::Clippy => clippy(),
+            Self::Unit => unit(tally),
+            Self::E2e => tests(tally, &["--test"], |package| package == PROXY),
+        }
+    }
+}
+
+fn clippy() -> Outcome {
+    let lint = |selection: &[&str]| {
+        let mut arguments = vec!["clippy", "--locked", "--all-targets"];
+        arguments.extend(selection);
+        arguments.extend(["--", "-D", "warnings"]);
+        run_command(cargo(arguments))
+    };
+    lint(&["--workspace"])?;
+    let mut boringssl = vec!["--no-default-features", "--features", "boringssl"];
+    for package in EITHER_STACK {
+        boringssl.extend(["-p", package]);
+    }
+    lint(&boringssl)?;
+    lint(&["--workspace", "--all-features"])
+}
+
+fn unit(tally: &mut Tally) -> Outcome {
+    let inside = tests(tally, &["--lib", "--bins", "--test"], |package| package != PROXY);
+    let documentation = counted(tally, &["--doc".into()]);
+    inside.and(documentation)
+}
+
+/// Runs tests with both TLS stacks on. `kinds` may end in `--test`: then the integration tests of the packages that
+/// `of` picks are added by name. The whole workspace is selected each time, so nothing is built twice.
+fn tests(tally: &mut Tally, kinds: &[&str], of: impl Fn(&str) -> bool) -> Outcome {
+    let mut arguments: Vec<OsString> = Vec::new();
+    for kind in kinds {
+        if *kind != "--test" {
+            arguments.push((*kind).into());
+            continue;
+        }
+        for (_, target) in test_targets()?.into_iter().filter(|(package, _)| of(package)) {
+            arguments.extend(["--test".into(), target.into()]);
+        }
+    }
+    if arguments.is_empty() {
+        return Err("found no test to run".to_owned());
+    }
+    counted(tally, &arguments)
+}
+
+fn counted(tally: &mut Tally, selection: &[OsString]) -> Outcome {
+    let mut command = cargo(["test", "--locked", "--workspace", "--all-features", "--no-fail-fast"]);
+    command.args(selection);
+    let (counted, outcome) = suite::count(command);
+    *tally = tally.plus(counted);
+    outcome
+}
