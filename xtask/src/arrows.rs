@@ -69,7 +69,7 @@ pub(crate) fn run() -> Outcome {
         println!("arrows: {} crates, every arrow points down", HOUSE.len());
         return Ok(());
     }
-    Err(format!("the house of DESIGN.md is not kept:\n  {}", faults.join("\n  ")))
+    Err(format!("the house of ARCHITECTURE.md is not kept:\n  {}", faults.join("\n  ")))
 }
 
 fn faults(graph: &Graph, house: &[Floor]) -> Vec<String> {
