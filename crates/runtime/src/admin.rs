@@ -1,0 +1,101 @@
+//! The admin endpoint: what the process knows about itself, over plain HTTP/1.1 on the loopback. It can be read, and
+//! nothing can be changed through it.
+
+mod pages;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+
+use crate::{metrics::Metrics, state::State};
+
+/// Connections at once. Beyond it, new ones wait in the kernel's queue.
+const CONNECTIONS: usize = 32;
+/// For the request's head.
+const HEAD: Duration = Duration::from_secs(5);
+/// For a connection as a whole, idle or not.
+const CONNECTION: Duration = Duration::from_secs(60);
+/// Of a request's head, in bytes; hyper's least.
+const BUFFER: usize = 8 * 1024;
+
+/// The endpoint, bound and not yet serving.
+pub struct Admin {
+    listener: TcpListener,
+    pages: Arc<pages::Pages>,
+}
+
+/// Why the endpoint cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The address is taken, or not ours.
+    #[error(
+        "the admin endpoint cannot listen on {address}: {reason}; choose another address with --admin (setting \
+         \"admin\"), or \"off\""
+    )]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        reason: io::Error,
+    },
+}
+
+impl Admin {
+    /// Takes the address.
+    ///
+    /// # Errors
+    /// An address that cannot be listened on.
+    pub async fn bind(address: SocketAddr, state: Arc<State>, metrics: Metrics) -> Result<Self, AdminError> {
+        let listener =
+            TcpListener::bind(address).await.map_err(|reason| AdminError::Bind { address, reason })?;
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "the admin endpoint can be read from other machines");
+        }
+        Ok(Self { listener, pages: Arc::new(pages::Pages::new(state, metrics)) })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until the task ends.
+    pub async fn serve(self) {
+        let slots = Arc::new(Semaphore::new(CONNECTIONS));
+        loop {
+            let Ok(slot) = slots.clone().acquire_owned().await else { return };
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors, most likely: trying again at once would only burn the processor.
+                    tracing::debug!(%error, "the admin endpoint could not accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let pages = self.pages.clone();
+            tokio::spawn(async move {
+                let answer = service_fn(move |request: Request<Incoming>| {
+                    let pages = pages.clone();
+                    async move { Ok::<_, std::convert::Infallible>(pages.answer(&request).await) }
+                });
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEAD)
+                    .max_buf_size(BUFFER)
+                    .serve_connection(TokioIo::new(stream), answer);
+                // Whatever goes wrong, it is the reader's own.
+                let _ = timeout(CONNECTION, connection).await;
+                drop(slot);
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! Settings: defaults, then a TOML file, then `LASTHOP_…` in the environment, then flags; the last one that says
+//! something wins.
+//!
+//! The keys are flat and the same everywhere: `log-format` in the file is `LASTHOP_LOG_FORMAT` in the environment and
+//! `--log-format` as a flag.
+
+mod error;
+mod flags;
+mod layers;
+mod values;
+
+use std::{num::NonZeroUsize, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use error::SettingsError;
+pub use flags::Flags;
+pub use values::{AccessLogOutput, AdminAddress, LogFormat, Span, TlsBackendName, ValueError};
+
+/// Everything that can be set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Settings {
+    /// The folder (or the one file) of manifests.
+    pub config: Option<PathBuf>,
+    /// The TLS stack; `None` is the first one that is built in.
+    pub tls_backend: Option<TlsBackendName>,
+    /// How many worker threads; `None` is one for each core.
+    #[serde(deserialize_with = "values::optional_count")]
+    pub workers: Option<NonZeroUsize>,
+    /// Where the admin endpoint listens.
+    pub admin: AdminAddress,
+    /// How long requests under way may take to end after SIGTERM.
+    pub drain_timeout: Span,
+    /// How the log looks.
+    pub log_format: LogFormat,
+    /// What the log holds: a level, or directives such as `info,lasthop_dataplane=debug`.
+    #[serde(deserialize_with = "values::text")]
+    pub log_level: String,
+    /// Where the access log goes.
+    pub access_log: AccessLogOutput,
+    /// How the access log looks; `None` is as the log.
+    pub access_log_format: Option<LogFormat>,
+    /// How often the folder is looked over without an event; for file systems that send none.
+    pub poll_interval: Span,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            config: None,
+            tls_backend: None,
+            workers: None,
+            admin: AdminAddress::default(),
+            drain_timeout: Span::seconds(30),
+            log_format: LogFormat::Text,
+            log_level: "info".to_owned(),
+            access_log: AccessLogOutput::Stdout,
+            access_log_format: None,
+            poll_interval: Span::seconds(2),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads all layers. The file is `--settings`, else `LASTHOP_SETTINGS`, else none.
+    ///
+    /// # Errors
+    /// A file that cannot be read, an unknown key, or a value that does not fit, each with its place.
+    pub fn load(flags: &Flags) -> Result<Self, SettingsError> {
+        layers::load(flags, std::env::vars_os())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+//! The flags that settings can be given by.
+
+use std::{num::NonZeroUsize, path::PathBuf};
+
+use serde::Serialize;
+
+use super::{AccessLogOutput, AdminAddress, LogFormat, Span, TlsBackendName};
+
+/// Settings by flag; what is not given is left to the environment, the file and the defaults.
+#[derive(Clone, Debug, Default, PartialEq, clap::Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Flags {
+    /// Folder of manifests (*.yaml, *.yml, *.json, read recursively), or a single file
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<PathBuf>,
+    /// Settings in TOML [env: LASTHOP_SETTINGS]
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub settings: Option<PathBuf>,
+    /// TLS stack: rustls or boringssl, as far as built in
+    #[arg(long, value_name = "STACK")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_backend: Option<TlsBackendName>,
+    /// Worker threads; without it one for each core
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<NonZeroUsize>,
+    /// Admin endpoint: an address, a port of the loopback, or off [default: 127.0.0.1:15021]
+    #[arg(long, value_name = "ADDR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<AdminAddress>,
+    /// How long requests under way may take to end after SIGTERM [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain_timeout: Option<Span>,
+    /// Log format: text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_format: Option<LogFormat>,
+    /// Log level, or directives such as info,lasthop_dataplane=debug [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_level: Option<String>,
+    /// Access log: stdout, stderr, off, or a file's path [default: stdout]
+    #[arg(long, value_name = "WHERE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_log: Option<AccessLogOutput>,
+    /// Access log format: text or json [default: as the log]
+    #[arg(long, value_name = "FORMAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_log_format: Option<LogFormat>,
+    /// How often the folder is looked over without an event [default: 2s]
+    #[arg(long, value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub poll_interval: Option<Span>,
+}

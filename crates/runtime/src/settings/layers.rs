@@ -1,0 +1,136 @@
+//! The layers, and how they are laid over one another.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use figment::{
+    Figment, Metadata, Profile, Provider,
+    providers::{Format, Serialized, Toml},
+    value::{Dict, Map},
+};
+
+use super::{Flags, Settings, SettingsError};
+
+const PREFIX: &str = "LASTHOP_";
+const FILE: &str = "LASTHOP_SETTINGS";
+
+pub(super) fn load(
+    flags: &Flags,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Settings, SettingsError> {
+    let environment = Environment::take(environment)?;
+    let defaults = Serialized::defaults(Settings::default());
+    let known = keys(&defaults).map_err(|error| invalid(&error, "the defaults".to_owned()))?;
+
+    let mut figment = Figment::from(defaults);
+    if let Some(path) = flags.settings.as_deref().or(environment.file.as_deref()) {
+        figment = figment.merge(file(path, &known)?);
+    }
+    for name in environment.values.keys() {
+        if !known.contains(name) {
+            return Err(SettingsError::unknown("environment".to_owned(), name, &known, variable));
+        }
+    }
+    figment
+        .merge(environment)
+        .merge(Serialized::globals(flags))
+        .extract()
+        .map_err(|error| invalid(&error, "the settings".to_owned()))
+}
+
+fn file(path: &Path, known: &[String]) -> Result<impl Provider + use<>, SettingsError> {
+    let failed = |reason: String| SettingsError::File { path: path.to_owned(), reason };
+    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let layer = Toml::file_exact(path);
+    // Parsed from the text once more, so that a syntax error names the file and not the whole chain of layers.
+    let found = keys(&Toml::string(&text)).map_err(|error| failed(error.to_string().trim().to_owned()))?;
+    for key in found {
+        if !known.contains(&key) {
+            let place = format!("settings file {}", path.display());
+            return Err(SettingsError::unknown(place, &key, known, str::to_owned));
+        }
+    }
+    Ok(layer)
+}
+
+fn keys(layer: &dyn Provider) -> Result<Vec<String>, figment::Error> {
+    Ok(layer.data()?.into_values().flat_map(Dict::into_keys).collect())
+}
+
+fn invalid(error: &figment::Error, otherwise: String) -> SettingsError {
+    let key = error.path.first().cloned().unwrap_or_default();
+    let place = match &error.metadata {
+        Some(metadata) if metadata.name == Environment::NAME => {
+            format!("environment variable {}", variable(&key))
+        }
+        Some(metadata) => match metadata.source.as_ref().and_then(|source| source.file_path()) {
+            Some(path) => format!("settings file {}", path.display()),
+            None => otherwise,
+        },
+        None => otherwise,
+    };
+    SettingsError::Invalid { place, key, reason: error.kind.to_string() }
+}
+
+/// The variable of a setting.
+fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('-', "_").to_ascii_uppercase())
+}
+
+/// What the environment says. All values are texts: `LASTHOP_CONFIG=1` is a folder named 1.
+struct Environment {
+    file: Option<PathBuf>,
+    values: Map<String, String>,
+}
+
+impl Environment {
+    const NAME: &'static str = "environment";
+
+    fn take(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, SettingsError> {
+        let mut taken = Self { file: None, values: Map::new() };
+        for (name, value) in variables {
+            let Some(name) = name.to_str() else { continue };
+            if name == FILE {
+                taken.file = Some(value.into());
+                continue;
+            }
+            let Some(key) = name.strip_prefix(PREFIX) else { continue };
+            let key = key.replace('_', "-").to_ascii_lowercase();
+            let Ok(value) = value.into_string() else {
+                return Err(SettingsError::Invalid {
+                    place: format!("environment variable {name}"),
+                    key,
+                    reason: "the value is not UTF-8".to_owned(),
+                });
+            };
+            if !is_service_link(name, &value) {
+                taken.values.insert(key, value);
+            }
+        }
+        Ok(taken)
+    }
+}
+
+impl Provider for Environment {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(Self::NAME)
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let dict = self.values.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
+        Ok(Map::from([(Profile::Global, dict)]))
+    }
+}
+
+/// Whether Kubernetes put the variable there for a Service whose name begins with "lasthop": it does so in every pod
+/// of the Service's namespace, unasked.
+fn is_service_link(name: &str, value: &str) -> bool {
+    let address = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
+    let part = ["_TCP_", "_UDP_", "_SCTP_"].iter().any(|protocol| name.contains(protocol));
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || (name.contains("_PORT") && address)
+        || (name.contains("_PORT_") && part)
+}
