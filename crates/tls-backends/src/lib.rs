@@ -4,6 +4,15 @@
 //! configuration chooses. Neither decides about trust: `lasthop-tls-verify` does, for both.
 
 mod api;
+// BORING mod boring;
+mod classify;
+mod iana;
+mod offer;
+mod read_ahead;
+#[cfg(feature = "rustls")]
+mod rustls;
+mod sessions;
+mod sni;
 mod stream;
 
 use std::sync::Arc;
@@ -14,6 +23,7 @@ pub use api::{
     Alpn, ClientIdentity, DownstreamEntry, DownstreamInfo, DownstreamSettings, DownstreamTls, PeerInfo,
     PolicyError, TlsBackend, UpstreamEndpointTls, UpstreamTls,
 };
+pub use classify::classify_io;
 pub use stream::TlsStream;
 
 /// The stacks in this binary, the default first.
@@ -29,6 +39,11 @@ pub fn available() -> Vec<TlsStack> {
 }
 
 /// The stack of this name; `None` if the binary was built without it.
-pub fn backend(_stack: TlsStack) -> Option<Arc<dyn TlsBackend>> {
-    None
+pub fn backend(stack: TlsStack) -> Option<Arc<dyn TlsBackend>> {
+    match stack {
+        #[cfg(feature = "rustls")]
+        TlsStack::Rustls => Some(Arc::new(rustls::Rustls)),
+        // BORING         TlsStack::Boringssl => Some(Arc::new(boring::Boring)),
+        _ => None,
+    }
 }

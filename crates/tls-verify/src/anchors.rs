@@ -118,6 +118,11 @@ impl TrustAnchors {
         &self.certificates
     }
 
+    /// The distinguished names of the CAs: the contents of their SEQUENCEs, without tag and length.
+    pub fn subjects(&self) -> impl Iterator<Item = &[u8]> {
+        self.anchors.iter().map(|anchor| anchor.subject.as_ref())
+    }
+
     /// The same, as webpki takes them.
     pub(crate) fn anchors(&self) -> &[TrustAnchor<'static>] {
         &self.anchors

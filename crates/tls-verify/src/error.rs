@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::Identity;
+use crate::{Identity, alert_name};
 
 /// Who is to blame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,6 +79,8 @@ pub enum TlsError {
     ProtocolViolation(String),
     /// The connection ended without close_notify, inside the handshake or after it (RFC 8446 §6.1).
     Truncated,
+    /// No listener of the port has the name the client asked for (RFC 6066 §3).
+    UnrecognizedName(Option<String>),
     /// The handshake took longer than it may.
     Timeout,
     /// The socket failed.
@@ -110,6 +112,7 @@ impl TlsError {
             Self::NotTls => "NotTls",
             Self::ProtocolViolation(_) => "ProtocolViolation",
             Self::Truncated => "Truncated",
+            Self::UnrecognizedName(_) => "UnrecognizedName",
             Self::Timeout => "HandshakeTimeout",
             Self::Io(_) => "Io",
             Self::Local(_) => "Local",
@@ -167,16 +170,27 @@ impl fmt::Display for TlsError {
                 f.write_str(selected.as_deref().unwrap_or("none"))
             }
             Self::ClientCertRefused(alert) => {
-                write!(f, "the peer refused our client certificate (alert {alert})")
+                write!(f, "the peer refused our client certificate: alert {}", Alert(*alert))
             }
-            Self::PeerAlert(alert) => write!(f, "the peer ended the handshake with alert {alert}"),
+            Self::PeerAlert(alert) => write!(f, "the peer ended the connection with alert {}", Alert(*alert)),
             Self::NotTls => f.write_str("the peer does not speak TLS"),
             Self::ProtocolViolation(what) => write!(f, "the peer broke the TLS protocol: {what}"),
             Self::Truncated => f.write_str("the connection ended without close_notify"),
+            Self::UnrecognizedName(Some(name)) => write!(f, "no listener has the name {name:?}"),
+            Self::UnrecognizedName(None) => f.write_str("the client sent no server name, and no listener takes that"),
             Self::Timeout => f.write_str("the TLS handshake took too long"),
             Self::Io(kind) => write!(f, "{kind}"),
             Self::Local(what) => write!(f, "TLS could not be set up: {what}"),
         }
+    }
+}
+
+/// An alert's number and name.
+struct Alert(u8);
+
+impl fmt::Display for Alert {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.0, alert_name(self.0).unwrap_or("unassigned"))
     }
 }
 

@@ -1,0 +1,147 @@
+//! The one verifier, as rustls calls it.
+
+use std::{fmt, sync::Arc};
+
+use lasthop_tls_verify::Verifier;
+use pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature},
+    server::danger::{ClientCertVerified, ClientCertVerifier},
+};
+
+use super::{errors::refuse, provider};
+
+/// Verifies backends. The server name that rustls passes is what was sent as SNI; the policy's identities decide.
+pub(super) struct BackendVerifier {
+    verifier: Verifier,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// Verifies clients.
+pub(super) struct FrontendVerifier {
+    verifier: Arc<Verifier>,
+    mandatory: bool,
+    hints: Vec<DistinguishedName>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// More hints than this many bytes are not sent: the list is a courtesy, and system stores are long.
+const MOST_HINTS: usize = 8 * 1024;
+
+impl BackendVerifier {
+    pub(super) fn new(verifier: Verifier) -> Self {
+        Self { verifier, algorithms: provider::default().signature_verification_algorithms }
+    }
+}
+
+impl FrontendVerifier {
+    /// If not `mandatory`, every certificate passes here, and the caller judges it after the handshake.
+    pub(super) fn new(verifier: Arc<Verifier>, mandatory: bool) -> Self {
+        let anchors = &verifier.requirements().anchors;
+        let mut hints: Vec<_> = anchors.subjects().map(DistinguishedName::in_sequence).collect();
+        if hints.iter().map(|hint| hint.as_ref().len()).sum::<usize>() > MOST_HINTS {
+            hints.clear();
+        }
+        let algorithms = provider::default().signature_verification_algorithms;
+        Self { verifier, mandatory, hints, algorithms }
+    }
+}
+
+/// Leaf and intermediates as one chain.
+fn chain<'a>(leaf: &CertificateDer<'a>, intermediates: &[CertificateDer<'a>]) -> Vec<CertificateDer<'a>> {
+    std::iter::once(leaf.clone()).chain(intermediates.iter().cloned()).collect()
+}
+
+impl ServerCertVerifier for BackendVerifier {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verdict = self.verifier.verify_server(&chain(leaf, intermediates), now);
+        verdict.map(|_| ServerCertVerified::assertion()).map_err(refuse)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, leaf, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, leaf, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+impl ClientCertVerifier for FrontendVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.mandatory
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if self.mandatory {
+            self.verifier.verify_client(&chain(leaf, intermediates), now).map_err(refuse)?;
+        }
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, leaf, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, leaf, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+impl fmt::Debug for BackendVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.verifier.fmt(f)
+    }
+}
+
+impl fmt::Debug for FrontendVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.verifier.fmt(f)
+    }
+}

@@ -1,0 +1,7 @@
+//! Test bodies that run for each stack: `crate::STACK` says which.
+
+mod certificates;
+mod client;
+mod peer;
+mod pki;
+mod upstream;

@@ -1,0 +1,156 @@
+//! What a certificate says that webpki does not show: validity, key usage, extended key usage, all its names.
+
+use std::{fmt::Write, net::IpAddr};
+
+use pki_types::{CertificateDer, UnixTime};
+
+use crate::der::{self, Reader};
+
+/// The bounds of what an error shows of a stranger's certificate.
+const MOST_NAMES: usize = 16;
+const LONGEST_NAME: usize = 128;
+
+const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
+const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
+
+/// Parts of one certificate. Read by [`Details::of`] after webpki has parsed it.
+#[derive(Default)]
+pub(crate) struct Details<'a> {
+    pub(crate) not_after: Option<UnixTime>,
+    /// The first octet of the bits, digitalSignature being the highest.
+    key_usage: Option<u8>,
+    extended_key_usage: Option<&'a [u8]>,
+    names: Option<&'a [u8]>,
+}
+
+impl<'a> Details<'a> {
+    /// `None` if the certificate is malformed.
+    pub(crate) fn of(certificate: &'a CertificateDer<'_>) -> Option<Self> {
+        let signed = Reader::new(certificate).expect(der::SEQUENCE)?;
+        let mut body = Reader::new(Reader::new(signed).expect(der::SEQUENCE)?);
+        body.optional(0xa0); // version
+        body.next()?; // serial number
+        body.expect(der::SEQUENCE)?; // signature
+        body.expect(der::SEQUENCE)?; // issuer
+        let mut validity = Reader::new(body.expect(der::SEQUENCE)?);
+        body.expect(der::SEQUENCE)?; // subject
+        body.expect(der::SEQUENCE)?; // public key
+        validity.next()?;
+        let (tag, text) = validity.next()?;
+        let not_after = UnixTime::since_unix_epoch(std::time::Duration::from_secs(der::time(tag, text)?));
+        let mut details = Self { not_after: Some(not_after), ..Self::default() };
+        body.optional(0x81);
+        body.optional(0x82);
+        if let Some(extensions) = body.optional(0xa3) {
+            let mut extensions = Reader::new(Reader::new(extensions).expect(der::SEQUENCE)?);
+            while let Some((der::SEQUENCE, extension)) = extensions.next() {
+                details.extension(Reader::new(extension))?;
+            }
+        }
+        Some(details)
+    }
+
+    fn extension(&mut self, mut extension: Reader<'a>) -> Option<()> {
+        let id = extension.expect(der::OID)?;
+        extension.optional(der::BOOLEAN); // critical
+        let mut value = Reader::new(extension.expect(der::OCTET_STRING)?);
+        if id == KEY_USAGE {
+            // The first octet of a BIT STRING counts the unused bits at its end.
+            let bits = value.expect(der::BIT_STRING)?;
+            self.key_usage = Some(bits.get(1).copied().unwrap_or(0));
+        } else if id == EXTENDED_KEY_USAGE {
+            self.extended_key_usage = Some(value.expect(der::SEQUENCE)?);
+        } else if id == SUBJECT_ALT_NAME {
+            self.names = Some(value.expect(der::SEQUENCE)?);
+        }
+        Some(())
+    }
+
+    /// Whether the key may sign a handshake (RFC 5280 §4.2.1.3); true without the extension.
+    pub(crate) fn may_sign(&self) -> bool {
+        self.key_usage.is_none_or(|bits| bits & 0x80 != 0)
+    }
+
+    /// Whether the extended key usage names this purpose; true without the extension.
+    pub(crate) fn allows(&self, purpose: &[u8]) -> bool {
+        self.extended_key_usage.is_none_or(|usages| {
+            let mut usages = Reader::new(usages);
+            std::iter::from_fn(|| usages.next()).any(|usage| usage == (der::OID, purpose))
+        })
+    }
+
+    /// The subject alternative names as `DNS:`, `IP:` and `URI:` texts, bounded and printable.
+    pub(crate) fn presented(&self) -> Vec<String> {
+        let mut reader = Reader::new(self.names.unwrap_or_default());
+        let mut names = std::iter::from_fn(|| reader.next()).filter_map(|(tag, name)| match tag {
+            0x82 => Some(format!("DNS:{}", printable(name))),
+            0x86 => Some(format!("URI:{}", printable(name))),
+            0x87 => Some(match (<[u8; 4]>::try_from(name), <[u8; 16]>::try_from(name)) {
+                (Ok(v4), _) => format!("IP:{}", IpAddr::from(v4)),
+                (_, Ok(v6)) => format!("IP:{}", IpAddr::from(v6)),
+                _ => "IP:malformed".to_owned(),
+            }),
+            _ => None,
+        });
+        let mut presented: Vec<String> = names.by_ref().take(MOST_NAMES).collect();
+        match names.count() {
+            0 => {}
+            more => presented.push(format!("{more} more")),
+        }
+        presented
+    }
+}
+
+/// When the certificate expires; `None` if it cannot be read.
+pub fn leaf_not_after(certificate: &CertificateDer<'_>) -> Option<UnixTime> {
+    Details::of(certificate).and_then(|details| details.not_after)
+}
+
+/// The text with everything but graphic ASCII escaped, so that it can stand in a log.
+fn printable(name: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in name.iter().take(LONGEST_NAME) {
+        if byte.is_ascii_graphic() && *byte != b'\\' {
+            text.push(char::from(*byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    if name.len() > LONGEST_NAME {
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_bounded_and_printable() {
+        let mut names: Vec<rcgen::SanType> =
+            (0..40).map(|i| rcgen::SanType::DnsName(format!("h{i}.example").try_into().unwrap())).collect();
+        names.insert(0, rcgen::SanType::URI("spiffe://a/\u{1b}[31m".try_into().unwrap()));
+        names.insert(1, rcgen::SanType::IpAddress("2001:db8::1".parse().unwrap()));
+        names.insert(2, rcgen::SanType::DnsName("x".repeat(2000).try_into().unwrap()));
+        let mut params = rcgen::CertificateParams::new(vec![]).unwrap();
+        params.subject_alt_names = names;
+        let der = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+        let presented = Details::of(der.der()).unwrap().presented();
+        assert_eq!(presented.len(), MOST_NAMES + 1);
+        assert_eq!(presented[0], "URI:spiffe://a/\\x1b[31m");
+        assert_eq!(presented[1], "IP:2001:db8::1");
+        assert_eq!(presented[2].chars().count(), "DNS:".len() + LONGEST_NAME + 1);
+        assert_eq!(presented[MOST_NAMES], "27 more");
+    }
+
+    #[test]
+    fn not_after_is_read() {
+        let mut params = rcgen::CertificateParams::new(vec![]).unwrap();
+        params.not_after = rcgen::date_time_ymd(2031, 2, 3);
+        let der = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+        assert_eq!(Details::of(der.der()).unwrap().not_after.unwrap().as_secs(), 1_927_843_200);
+    }
+}
