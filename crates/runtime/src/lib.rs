@@ -8,4 +8,5 @@ pub mod logging;
 pub mod metrics;
 pub mod settings;
 pub mod shutdown;
+pub mod source;
 pub mod state;

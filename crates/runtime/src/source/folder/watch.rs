@@ -1,0 +1,177 @@
+//! Learning that something changed: inotify where there is one, else only the slow look.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, Metadata},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use notify::{
+    Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
+    event::{AccessKind, AccessMode},
+};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, timeout},
+};
+
+/// No event for so long: whoever was writing is done.
+const QUIET: Duration = Duration::from_millis(10);
+/// Events without end are not waited out for longer than this.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// The watch over a set of folders.
+pub(super) struct Watch {
+    watcher: Option<RecommendedWatcher>,
+    watched: BTreeMap<PathBuf, Identity>,
+    above: Option<PathBuf>,
+    told: Arc<Told>,
+}
+
+/// What tells two folders of one name apart: a watch is on the folder, not on its name.
+type Identity = (u64, u64, Option<SystemTime>);
+
+/// What the watcher's thread hands over.
+#[derive(Default)]
+struct Told {
+    changed: Notify,
+    gone: Mutex<Vec<PathBuf>>,
+    /// The folder above the root matters by itself: a link leads there.
+    all_above: AtomicBool,
+}
+
+impl Watch {
+    /// A watch. Where none can be had it is a slow look only, which the log says.
+    pub(super) fn new(root: &Path) -> Self {
+        let told = Arc::new(Told::default());
+        let for_thread = told.clone();
+        let root = absolute(root);
+        let above = root.parent().map(Path::to_owned);
+        let made = notify::recommended_watcher(move |event: notify::Result<Event>| match event {
+            Ok(event) if for_thread.matters(&event, &root) => for_thread.take(event),
+            Ok(_) => {}
+            // An overflow, most likely: everything may have changed.
+            Err(_) => for_thread.changed.notify_one(),
+        });
+        let watcher = match made {
+            Ok(watcher) => Some(watcher),
+            Err(error) => {
+                tracing::warn!(%error, "changes cannot be watched for; the folder is only looked over now and then");
+                None
+            }
+        };
+        Self { watcher, watched: BTreeMap::new(), above, told }
+    }
+
+    /// A watch that sees nothing.
+    #[cfg(test)]
+    pub(super) fn blind() -> Self {
+        Self { watcher: None, watched: BTreeMap::new(), above: None, told: Arc::default() }
+    }
+
+    /// Begins a new look: forgets the folders that are gone.
+    pub(super) fn begin(&mut self) {
+        let gone = std::mem::take(&mut *self.told.gone.lock().unwrap_or_else(PoisonError::into_inner));
+        for path in gone {
+            self.forget(&path);
+        }
+    }
+
+    /// Watches a folder, if it is not watched yet.
+    pub(super) fn add(&mut self, path: &Path) {
+        let path = &*absolute(path);
+        if self.above.as_deref() == Some(path) {
+            self.told.all_above.store(true, Ordering::Relaxed);
+        }
+        self.watch(path);
+    }
+
+    /// Watches the folder that the root is in, for what becomes of the root itself.
+    pub(super) fn add_above(&mut self) {
+        if let Some(above) = self.above.clone() {
+            self.watch(&above);
+        }
+    }
+
+    fn watch(&mut self, path: &Path) {
+        let Ok(metadata) = fs::metadata(path) else { return };
+        let identity = identity(&metadata);
+        if self.watched.get(path) == Some(&identity) {
+            return;
+        }
+        self.forget(path);
+        let Some(watcher) = &mut self.watcher else { return };
+        match watcher.watch(path, RecursiveMode::NonRecursive) {
+            Ok(()) => {
+                self.watched.insert(path.to_owned(), identity);
+            }
+            Err(error) => {
+                tracing::warn!(%error, path = %path.display(), "the folder cannot be watched; it is looked over now and then");
+            }
+        }
+    }
+
+    fn forget(&mut self, path: &Path) {
+        if self.watched.remove(path).is_some()
+            && let Some(watcher) = &mut self.watcher
+        {
+            // A folder that is gone took its watch along.
+            let _ = watcher.unwatch(path);
+        }
+    }
+
+    /// What to wait for the next change with, without holding the watch.
+    pub(super) fn changes(&self) -> Changes {
+        Changes(self.told.clone())
+    }
+}
+
+/// The end of the watch at which changes arrive.
+pub(super) struct Changes(Arc<Told>);
+
+impl Changes {
+    /// Waits until something changed and whoever writes has paused, or until `look` is over.
+    pub(super) async fn next(&self, look: Duration) {
+        if timeout(look, self.0.changed.notified()).await.is_err() {
+            return;
+        }
+        let until = Instant::now() + PATIENCE;
+        sleep(QUIET).await;
+        while Instant::now() < until && timeout(QUIET, self.0.changed.notified()).await.is_ok() {}
+    }
+}
+
+impl Told {
+    /// Whether an event can mean that a manifest changed. Reading them causes events, too.
+    fn matters(&self, event: &Event, root: &Path) -> bool {
+        let reads =
+            matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write));
+        // The folder above is watched for what becomes of the root itself; its other files are none of ours.
+        let beside = |path: &PathBuf| path.parent() == root.parent() && path != root;
+        let all_above = self.all_above.load(Ordering::Relaxed);
+        !reads && (all_above || event.paths.is_empty() || !event.paths.iter().all(beside))
+    }
+
+    fn take(&self, event: Event) {
+        if matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(notify::event::ModifyKind::Name(_)))
+        {
+            self.gone.lock().unwrap_or_else(PoisonError::into_inner).extend(event.paths);
+        }
+        self.changed.notify_one();
+    }
+}
+
+/// The form in which events name things.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn identity(metadata: &Metadata) -> Identity {
+    (metadata.dev(), metadata.ino(), metadata.created().ok())
+}
