@@ -10,8 +10,11 @@ mod define_kind;
 
 pub mod duration;
 pub mod kinds;
+pub mod read;
 mod resource;
+mod schema;
 mod store;
+pub mod validate;
 
 pub use duration::ApiDuration;
 pub use k8s_openapi::api::certificates::v1::ClusterTrustBundle;
@@ -36,6 +39,7 @@ pub use kinds::tls_route::*;
 pub use kinds::udp_route::*;
 pub use kinds::xbackend::*;
 pub use resource::{Resource, ResourceKey, ResourceKind, ResourceType};
+pub use schema::path::{FieldPath, Step};
 pub use store::{Change, Objects, ResourceStore};
 
 /// The API group of the Gateway API's own kinds.
