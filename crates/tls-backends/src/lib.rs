@@ -3,8 +3,14 @@
 //! The cargo features `rustls` and `boringssl` add a stack each; with both on, both live in one binary and the
 //! configuration chooses. Neither decides about trust: `lasthop-tls-verify` does, for both.
 
+#![cfg_attr(
+    not(any(feature = "rustls", feature = "boringssl")),
+    allow(dead_code, unused_variables, unused_imports, reason = "without a stack nothing uses the rest")
+)]
+
 mod api;
-// BORING mod boring;
+#[cfg(feature = "boringssl")]
+mod boring;
 mod classify;
 mod iana;
 mod offer;
@@ -43,7 +49,8 @@ pub fn backend(stack: TlsStack) -> Option<Arc<dyn TlsBackend>> {
     match stack {
         #[cfg(feature = "rustls")]
         TlsStack::Rustls => Some(Arc::new(rustls::Rustls)),
-        // BORING         TlsStack::Boringssl => Some(Arc::new(boring::Boring)),
+        #[cfg(feature = "boringssl")]
+        TlsStack::Boringssl => Some(Arc::new(boring::Boring)),
         _ => None,
     }
 }

@@ -23,6 +23,13 @@ impl AlpnOffer {
         &self.0
     }
 
+    /// The same in ALPN's own form: each id after its length.
+    #[cfg(feature = "boringssl")]
+    pub(crate) fn wire(&self) -> Vec<u8> {
+        let ids = self.0.iter().filter_map(|id| Some((u8::try_from(id.len()).ok()?, id)));
+        ids.flat_map(|(length, id)| std::iter::once(length).chain(id.iter().copied())).collect()
+    }
+
     /// The verdict on the peer's choice. Choosing nothing means HTTP/1.1, so that must have been on offer.
     pub(crate) fn judge(&self, selected: Option<&[u8]>) -> Result<Option<Alpn>, TlsError> {
         let offered = |id: &[u8]| self.0.iter().any(|offer| offer == id);
@@ -33,8 +40,16 @@ impl AlpnOffer {
         }
     }
 
+    /// A mismatch that the stack found, with what was on offer.
+    pub(crate) fn complete(&self, error: TlsError) -> TlsError {
+        match error {
+            TlsError::AlpnMismatch { selected, .. } => self.mismatch(selected.as_ref().map(String::as_bytes)),
+            error => error,
+        }
+    }
+
     /// The error of a peer that took nothing, or what was not on offer.
-    pub(crate) fn mismatch(&self, selected: Option<&[u8]>) -> TlsError {
+    fn mismatch(&self, selected: Option<&[u8]>) -> TlsError {
         let text = |id: &[u8]| id.escape_ascii().to_string();
         TlsError::AlpnMismatch {
             offered: self.0.iter().map(|id| text(id)).collect(),

@@ -5,9 +5,10 @@ use lasthop_tls_verify::CertifiedKey;
 
 use crate::{DownstreamEntry, DownstreamSettings};
 
-/// A server name as it is compared: lower case, without trailing dot.
-pub(crate) fn normalise(name: &str) -> String {
-    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+/// A server name as it is compared: lower case, without trailing dot. An address is no server name (RFC 6066 §3).
+pub(crate) fn normalise(name: &str) -> Option<String> {
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    name.parse::<std::net::IpAddr>().is_err().then_some(name)
 }
 
 /// The entry for a server name: an exact host, then the longest wildcard, then one without host.
@@ -106,6 +107,7 @@ mod tests {
         assert_eq!(certificates.ranked(Some("b.example.com")), [1, 0, 2]);
         assert_eq!(certificates.ranked(Some("x.b.example.com")), [0, 1, 2]);
         assert_eq!(certificates.ranked(None), [0, 1, 2]);
-        assert_eq!(normalise("A.Example.COM."), "a.example.com");
+        assert_eq!(normalise("A.Example.COM.").as_deref(), Some("a.example.com"));
+        assert_eq!(normalise("10.0.0.1"), None);
     }
 }

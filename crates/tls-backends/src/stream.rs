@@ -11,7 +11,8 @@ use tokio::{
     net::TcpStream,
 };
 
-// BORING use crate::boring::BoringStream;
+#[cfg(feature = "boringssl")]
+use crate::boring::BoringStream;
 #[cfg(feature = "rustls")]
 use crate::read_ahead::ReadAhead;
 
@@ -26,7 +27,10 @@ pub(crate) enum Inner {
     RustlsClient(tokio_rustls::client::TlsStream<ReadAhead>),
     #[cfg(feature = "rustls")]
     RustlsServer(tokio_rustls::server::TlsStream<ReadAhead>),
-    // BORING     Boring(BoringStream),
+    #[cfg(feature = "boringssl")]
+    Boring(BoringStream),
+    #[cfg(not(any(feature = "rustls", feature = "boringssl")))]
+    None(std::convert::Infallible),
 }
 
 /// The same expression for whichever stream it is.
@@ -37,7 +41,10 @@ macro_rules! each {
             Inner::RustlsClient($stream) => $then,
             #[cfg(feature = "rustls")]
             Inner::RustlsServer($stream) => $then,
-            // BORING             Inner::Boring($stream) => $then,
+            #[cfg(feature = "boringssl")]
+            Inner::Boring($stream) => $then,
+            #[cfg(not(any(feature = "rustls", feature = "boringssl")))]
+            Inner::None(never) => match *never {},
         }
     };
 }
@@ -50,7 +57,10 @@ impl TlsStream {
             Inner::RustlsClient(stream) => stream.get_ref().0.tcp(),
             #[cfg(feature = "rustls")]
             Inner::RustlsServer(stream) => stream.get_ref().0.tcp(),
-            // BORING             Inner::Boring(stream) => stream.tcp(),
+            #[cfg(feature = "boringssl")]
+            Inner::Boring(stream) => stream.tcp(),
+            #[cfg(not(any(feature = "rustls", feature = "boringssl")))]
+            Inner::None(never) => match *never {},
         }
     }
 }

@@ -55,6 +55,8 @@ impl TlsError {
             Self::Expired | Self::NotYetValid => 45,
             // Not bad_certificate: rustls sends its detailed refusals as certificate_unknown only.
             Self::BadCertificate(_) | Self::ConstraintViolation(_) => 46,
+            // BoringSSL refuses it by itself, so.
+            Self::WrongKeyUsage => 47,
             Self::UntrustedChain | Self::RevocationUnknown => 48,
             Self::PinMismatch => 49,
             _ => return None,

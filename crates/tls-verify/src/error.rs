@@ -48,8 +48,10 @@ pub enum TlsError {
         /// The subject alternative names the certificate has, as `DNS:`, `IP:` or `URI:` texts.
         presented: Vec<String>,
     },
-    /// Key usage or extended key usage forbids the certificate for a server.
+    /// The extended key usage does not allow the certificate for this end of a TLS connection.
     WrongPurpose,
+    /// The key usage does not allow the key to sign a handshake.
+    WrongKeyUsage,
     /// A constraint of a CA (names, path length, being a CA at all) forbids the chain.
     ConstraintViolation(String),
     /// A certificate cannot be parsed, or a signature is wrong or of a kind not accepted.
@@ -100,6 +102,7 @@ impl TlsError {
             Self::RevocationUnknown => "RevocationUnknown",
             Self::NameMismatch { .. } => "NameMismatch",
             Self::WrongPurpose => "WrongPurpose",
+            Self::WrongKeyUsage => "WrongKeyUsage",
             Self::ConstraintViolation(_) => "ConstraintViolation",
             Self::BadCertificate(_) => "BadCertificate",
             Self::PinMismatch => "PinMismatch",
@@ -158,7 +161,12 @@ impl fmt::Display for TlsError {
                     join(f, presented)
                 }
             }
-            Self::WrongPurpose => f.write_str("the certificate's key usage does not allow a TLS server"),
+            Self::WrongPurpose => f.write_str(
+                "the certificate's extended key usage does not allow this end of a TLS connection",
+            ),
+            Self::WrongKeyUsage => {
+                f.write_str("the certificate's key usage does not allow digital signatures")
+            }
             Self::ConstraintViolation(what) => write!(f, "a CA's constraint forbids the chain: {what}"),
             Self::BadCertificate(what) => write!(f, "bad certificate: {what}"),
             Self::PinMismatch => f.write_str("no certificate of the chain has a pinned key"),
@@ -177,7 +185,9 @@ impl fmt::Display for TlsError {
             Self::ProtocolViolation(what) => write!(f, "the peer broke the TLS protocol: {what}"),
             Self::Truncated => f.write_str("the connection ended without close_notify"),
             Self::UnrecognizedName(Some(name)) => write!(f, "no listener has the name {name:?}"),
-            Self::UnrecognizedName(None) => f.write_str("the client sent no server name, and no listener takes that"),
+            Self::UnrecognizedName(None) => {
+                f.write_str("the client sent no server name, and no listener takes that")
+            }
             Self::Timeout => f.write_str("the TLS handshake took too long"),
             Self::Io(kind) => write!(f, "{kind}"),
             Self::Local(what) => write!(f, "TLS could not be set up: {what}"),

@@ -28,7 +28,7 @@ pub struct Verifier {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
-    /// When the leaf expires; `None` only if nothing was verified and the leaf cannot be read.
+    /// When the leaf expires, if that can be told.
     pub not_after: Option<UnixTime>,
 }
 
@@ -110,12 +110,19 @@ impl Verifier {
         purpose: Purpose,
     ) -> Result<(&'c CertificateDer<'c>, Verified), TlsError> {
         let (leaf, intermediates) = chain.split_first().ok_or(TlsError::NoPeerCertificate)?;
-        if self.requirements.mode == VerifyMode::None {
-            return self.unverified(leaf).map(|verified| (leaf, verified));
-        }
         let parsed = EndEntityCert::try_from(leaf).map_err(from_webpki)?;
         let unreadable = || TlsError::BadCertificate("the leaf's extensions cannot be read".to_owned());
         let details = Details::of(leaf).ok_or_else(unreadable)?;
+        let verified = Verified { not_after: details.not_after };
+        // A rule of the handshake rather than of trust, so it holds in every mode; BoringSSL checks it before all.
+        if !details.may_sign() {
+            return Err(TlsError::WrongKeyUsage);
+        }
+        if self.requirements.mode == VerifyMode::None {
+            // The peer has proved to hold the leaf's key only, so no other key can be pinned.
+            self.check_pins([parsed.subject_public_key_info().as_ref()])?;
+            return Ok((leaf, verified));
+        }
         match self.find_path(&parsed, intermediates, now, purpose) {
             Ok(()) => {}
             Err(Rejection::CaAsLeaf) if self.is_pinned(leaf, &parsed) => {
@@ -128,10 +135,7 @@ impl Verifier {
             Err(Rejection::CaAsLeaf) => return Err(from_webpki(webpki::Error::CaUsedAsEndEntity)),
             Err(Rejection::Because(error)) => return Err(error),
         }
-        if !details.may_sign() {
-            return Err(TlsError::WrongPurpose);
-        }
-        Ok((leaf, Verified { not_after: details.not_after }))
+        Ok((leaf, verified))
     }
 
     fn find_path(
@@ -203,15 +207,6 @@ impl Verifier {
         } else {
             Err(TlsError::PinMismatch)
         }
-    }
-
-    /// Mode `none`: of an unverified chain the peer has proved to hold the leaf's key only, so only that is pinned.
-    fn unverified(&self, leaf: &CertificateDer<'_>) -> Result<Verified, TlsError> {
-        if !self.requirements.pins.is_empty() {
-            let leaf = EndEntityCert::try_from(leaf).map_err(from_webpki)?;
-            self.check_pins([leaf.subject_public_key_info().as_ref()])?;
-        }
-        Ok(Verified { not_after: Details::of(leaf).and_then(|details| details.not_after) })
     }
 
     /// Whether the bundle holds this very certificate, and it is self-signed.

@@ -42,7 +42,7 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<sign::CertifiedKey>> {
-        let name = hello.server_name().map(sni::normalise);
+        let name = hello.server_name().and_then(sni::normalise);
         let ranked = self.names.ranked(name.as_deref());
         let mut ranked = ranked.into_iter().filter_map(|place| self.keys.get(place));
         let best = ranked.next()?;

@@ -46,6 +46,12 @@ impl Downstream {
     }
 }
 
+impl Downstream {
+    fn protocols(&self) -> Vec<String> {
+        self.settings.alpn.iter().map(ToString::to_string).collect()
+    }
+}
+
 impl Entry {
     fn new(entry: &DownstreamEntry, alpn: &[Vec<u8>]) -> Result<Self, PolicyError> {
         let setup = |error: &dyn std::fmt::Display| PolicyError::Setup(error.to_string());
@@ -104,7 +110,7 @@ impl DownstreamTls for Downstream {
                 return Err(errors::handshake_error(&error, began_without_tls, Side::Downstream));
             }
         };
-        let name = start.client_hello().server_name().map(sni::normalise);
+        let name = start.client_hello().server_name().and_then(sni::normalise);
         let chosen = sni::choose_entry(&self.settings, name.as_deref())
             .and_then(|index| Some((index, self.entries.get(index)?)));
         let Some((index, entry)) = chosen else {
@@ -115,8 +121,12 @@ impl DownstreamTls for Downstream {
         };
         let accepting = start.into_stream(entry.config.clone()).into_fallible();
         let stream = accepting.await.map_err(|(error, _)| {
-            let error = errors::handshake_error(&error, false, Side::Downstream);
-            errors::complete(error, &[], &entry.config.alpn_protocols)
+            match errors::handshake_error(&error, false, Side::Downstream) {
+                TlsError::AlpnMismatch { selected, .. } => {
+                    TlsError::AlpnMismatch { offered: self.protocols(), selected }
+                }
+                error => error,
+            }
         })?;
         let connection = stream.get_ref().1;
         let info = DownstreamInfo {

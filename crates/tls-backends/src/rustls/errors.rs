@@ -11,9 +11,13 @@ use rustls::{CertificateError, Error, OtherError, PeerIncompatible, PeerMisbehav
 
 use crate::classify::{self, NOT_OFFERED, Side};
 
+const KEY_USAGE: PeerMisbehaved = PeerMisbehaved::KeyUpdateReceivedInQuicConnection;
+
 /// A verdict as rustls takes it from a verifier.
 pub(super) fn refuse(verdict: TlsError) -> Error {
     Error::InvalidCertificate(match verdict {
+        // The alert is illegal_parameter, as BoringSSL sends it; rustls itself says this of QUIC only.
+        TlsError::WrongKeyUsage => return KEY_USAGE.into(),
         TlsError::UntrustedChain => CertificateError::UnknownIssuer,
         TlsError::Expired => CertificateError::Expired,
         TlsError::NotYetValid => CertificateError::NotValidYet,
@@ -60,6 +64,7 @@ pub(crate) fn tls_error(error: &Error, side: Side) -> TlsError {
         Error::NoCertificatesPresented => TlsError::NoPeerCertificate,
         Error::AlertReceived(alert) => classify::from_alert(u8::from(*alert), side),
         Error::NoApplicationProtocol => TlsError::AlpnMismatch { offered: Vec::new(), selected: None },
+        Error::PeerMisbehaved(KEY_USAGE) => TlsError::WrongKeyUsage,
         Error::PeerMisbehaved(PeerMisbehaved::SelectedUnofferedApplicationProtocol) => {
             TlsError::AlpnMismatch { offered: Vec::new(), selected: Some(NOT_OFFERED.to_owned()) }
         }
@@ -96,17 +101,13 @@ pub(super) fn handshake_error(error: &io::Error, began_without_tls: bool, side: 
     }
 }
 
-/// The same error with what only the caller knows: the identities that were expected, the protocols on offer.
-pub(super) fn complete(error: TlsError, identities: &[Identity], protocols: &[Vec<u8>]) -> TlsError {
+/// A mismatch of names with the names that were expected, which rustls does not carry.
+pub(super) fn with_expected(error: TlsError, identities: &[Identity]) -> TlsError {
     match error {
         TlsError::NameMismatch { presented, .. } => {
             TlsError::NameMismatch { expected: identities.to_vec(), presented }
         }
-        TlsError::AlpnMismatch { selected, .. } => TlsError::AlpnMismatch {
-            offered: protocols.iter().map(|id| id.escape_ascii().to_string()).collect(),
-            selected,
-        },
-        other => other,
+        error => error,
     }
 }
 

@@ -106,7 +106,7 @@ impl UpstreamEndpointTls for Endpoint {
         let connecting = TlsConnector::from(Arc::new(config)).connect(name, ReadAhead::new(io, Bytes::new()));
         let stream = connecting.into_fallible().await.map_err(|(error, io)| {
             let error = errors::handshake_error(&error, io.began_without_tls(), Side::Upstream);
-            errors::complete(error, &settings.peer.identities, protocols.ids())
+            protocols.complete(errors::with_expected(error, &settings.peer.identities))
         })?;
         let connection = stream.get_ref().1;
         let info = PeerInfo { alpn: protocols.judge(connection.alpn_protocol())?, ..describe(connection) };

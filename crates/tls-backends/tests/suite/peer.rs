@@ -86,6 +86,7 @@ impl Peer {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
+                tcp.set_nodelay(true).unwrap();
                 let (acceptor, sender) = (acceptor.clone(), sender.clone());
                 tokio::spawn(async move {
                     let mut stream = match acceptor.accept(tcp).await {
