@@ -1,0 +1,88 @@
+//! Requests that are too much or not HTTP: refused with 431, 413 or 400, and the connection closed.
+
+use crate::{
+    for_each_stack,
+    support::{Stack, client::Client, server::Server, site::Site},
+};
+
+for_each_stack!(header_too_long, header_with_too_many_fields, header_within_the_limits, not_http, smuggling);
+
+fn header_too_long(stack: Stack) {
+    let field = format!("x-long: {}\r\n", "a".repeat(40 * 1024));
+    refused(stack, &[(format!("GET / HTTP/1.1\r\nhost: shop.test\r\n{field}\r\n"), &[431])]);
+}
+
+fn header_with_too_many_fields(stack: Stack) {
+    let fields: String = (0..120).map(|number| format!("x-{number}: 1\r\n")).collect();
+    refused(stack, &[(format!("GET / HTTP/1.1\r\nhost: shop.test\r\n{fields}\r\n"), &[431])]);
+}
+
+/// The control: much, but not too much.
+fn header_within_the_limits(stack: Stack) {
+    let (site, server) = shop();
+    let _proxy = site.start(stack);
+    let fields: String = (0..80).map(|number| format!("x-{number}: {}\r\n", "a".repeat(200))).collect();
+    let answer = site
+        .connect("shop.test")
+        .exchange(format!("GET / HTTP/1.1\r\nhost: shop.test\r\n{fields}\r\n").as_bytes())
+        .unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(server.requests().len(), 1);
+}
+
+fn not_http(stack: Stack) {
+    refused(
+        stack,
+        &[
+            ("NONSENSE\r\n\r\n".to_owned(), &[400]),
+            ("GET / HTTP/1.1\r\n\r\n".to_owned(), &[400]),
+            ("GET / HTTP/1.1\r\nhost: a.test\r\nhost: shop.test\r\n\r\n".to_owned(), &[400]),
+            ("GET / HTTP/1.1\r\nhost: shop.test\r\nbad name: 1\r\n\r\n".to_owned(), &[400]),
+            ("GET / HTTP/1.1\r\nhost: shop.test\r\nx: a\0b\r\n\r\n".to_owned(), &[400]),
+            ("GET / HTTP/1.1\r\nhost: sh op.test\r\n\r\n".to_owned(), &[400]),
+        ],
+    );
+}
+
+/// What two parsers could read in two ways is not passed on.
+fn smuggling(stack: Stack) {
+    let post = |fields: &str| format!("POST /echo HTTP/1.1\r\nhost: shop.test\r\n{fields}\r\n\r\n0\r\n\r\n");
+    refused(
+        stack,
+        &[
+            (post("content-length: 5\r\ntransfer-encoding: chunked"), &[400]),
+            (post("content-length: 5\r\ncontent-length: 6"), &[400]),
+            (post("content-length: +5"), &[400]),
+            (post("transfer-encoding: chunked, identity"), &[400, 501]),
+            (post("transfer-encoding: xchunked"), &[400, 501]),
+            (post("transfer-encoding : chunked"), &[400]),
+        ],
+    );
+}
+
+/// Each request gets one of the statuses on a connection of its own, which then ends; none reaches the backend.
+fn refused(stack: Stack, requests: &[(String, &[u16])]) {
+    let (site, server) = shop();
+    let proxy = site.start(stack);
+    for (request, statuses) in requests {
+        let shown = request.chars().take(120).collect::<String>();
+        let mut clients = [site.connect("shop.test"), Client::plain(site.http).unwrap()];
+        for client in &mut clients {
+            let answer = client.exchange(request.as_bytes());
+            let answer = answer.unwrap_or_else(|error| panic!("{shown:?} got no answer: {error}"));
+            assert!(statuses.contains(&answer.status), "{shown:?} got {answer:?}");
+            assert!(client.ends(), "the connection is open after {shown:?}");
+        }
+    }
+    assert_eq!(server.requests(), Vec::<String>::new());
+    // The proxy is well.
+    assert_eq!(site.get("shop.test", "/").status, 200);
+    drop(proxy);
+}
+
+fn shop() -> (Site, Server) {
+    let site = Site::new();
+    let server = Server::tls("shop", site.leaf().server(&["http/1.1"]));
+    site.tls_backend("shop", server.port);
+    (site, server)
+}

@@ -1,0 +1,25 @@
+//! The proxy's own process over a folder of manifests, real servers behind it, real clients before it.
+//!
+//! Each test has a CA, ports and a folder of its own, and runs once for each TLS stack.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "tests, all of it"
+)]
+
+mod check;
+mod clients;
+mod configuration;
+mod demo;
+mod lifecycle;
+mod limits;
+mod peers;
+mod policies;
+mod refusals;
+mod reload;
+mod support;
+mod traffic;

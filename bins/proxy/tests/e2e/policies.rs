@@ -1,0 +1,208 @@
+//! Policies that cannot be honoured: the status says so, `check` says so, and the backend gets not one byte.
+
+use std::time::Duration;
+
+use crate::{
+    for_each_stack,
+    refusals::{conceals, counts},
+    support::{
+        Stack,
+        certificates::Authority,
+        manifests,
+        server::Server,
+        site::{BACKEND, Site},
+    },
+};
+
+for_each_stack!(
+    missing_ca,
+    empty_ca,
+    unparsable_ca,
+    ca_of_unknown_kind,
+    unknown_option,
+    unknown_value_of_an_option,
+    missing_client_certificate,
+    conflict,
+    no_policy_is_plaintext,
+    policy_added_later_ends_plaintext,
+    connections_belong_to_one_policy,
+    sessions_are_resumed,
+    sessions_belong_to_one_policy,
+);
+
+fn missing_ca(stack: Stack) {
+    refused_by_status(stack, "NoValidCACertificate", |site| site.remove("ca.yaml"));
+}
+
+fn empty_ca(stack: Stack) {
+    refused_by_status(stack, "NoValidCACertificate", |site| {
+        site.write("ca.yaml", &manifests::config_map("ca", ""))
+    });
+}
+
+fn unparsable_ca(stack: Stack) {
+    let text = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    refused_by_status(stack, "NoValidCACertificate", |site| {
+        site.write("ca.yaml", &manifests::config_map("ca", text))
+    });
+}
+
+fn ca_of_unknown_kind(stack: Stack) {
+    refused_by_status(stack, "InvalidKind", |site| {
+        let policy =
+            manifests::policy("shop", "shop", BACKEND, "ca", "").replace("kind: ConfigMap", "kind: Bundle");
+        site.write("policy-shop.yaml", &policy);
+    });
+}
+
+fn unknown_option(stack: Stack) {
+    refused_by_status(stack, "lasthop.dev/min-verzion", |site| {
+        site.policy("shop", "  options:\n    lasthop.dev/min-verzion: \"1.3\"\n");
+    });
+}
+
+fn unknown_value_of_an_option(stack: Stack) {
+    refused_by_status(stack, "lasthop.dev/min-version", |site| {
+        site.policy("shop", "  options:\n    lasthop.dev/min-version: \"1.4\"\n");
+    });
+}
+
+fn missing_client_certificate(stack: Stack) {
+    refused_by_status(stack, "lasthop.dev/client-certificate-ref", |site| {
+        site.policy("shop", "  options:\n    lasthop.dev/client-certificate-ref: nowhere\n");
+    });
+}
+
+/// Of two policies for one Service the older is in force, and the other one is told that it is not.
+fn conflict(stack: Stack) {
+    let site = Site::new();
+    let server = Server::tls("good", site.leaf().server(&[]));
+    site.plain_backend("shop", server.port);
+    let other = Authority::new("other CA");
+    site.write("other-ca.yaml", &manifests::config_map("other-ca", &other.pem()));
+    let dated = |name: &str, ca: &str, date: &str| {
+        manifests::policy(name, "shop", BACKEND, ca, "").replace(
+            "  namespace: default\n",
+            &format!("  namespace: default\n  creationTimestamp: {date}\n"),
+        )
+    };
+    site.write("policy-a.yaml", &dated("a-newer", "other-ca", "2026-02-01T00:00:00Z"));
+    site.write("policy-b.yaml", &dated("b-older", "ca", "2026-01-01T00:00:00Z"));
+    let checked = site.check(&["--output", "json"]);
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    assert!(checked.out.contains("Conflicted"), "{checked:?}");
+    let _proxy = site.start(stack);
+    assert_eq!(site.get("shop.test", "/").status, 200);
+    // The other way round, the older one trusts a CA that did not sign: the newer must not help.
+    site.write("policy-b.yaml", &dated("b-older", "ca", "2026-03-01T00:00:00Z"));
+    let refused = crate::support::within(Duration::from_secs(5), || {
+        (site.get("shop.test", "/").status == 502).then_some(())
+    });
+    assert!(refused.is_some(), "the younger policy is in force");
+}
+
+/// The control for the tests here: without a policy the same backend is spoken to in plaintext.
+fn no_policy_is_plaintext(stack: Stack) {
+    let site = Site::new();
+    let server = Server::plain("plain");
+    site.plain_backend("shop", server.port);
+    let proxy = site.start(stack);
+    assert_eq!(site.get("shop.test", "/").status, 200);
+    assert!(proxy.record_of("shop.test", "/")["tls"].is_null());
+}
+
+/// Once a policy is there, no pooled plaintext connection is used.
+fn policy_added_later_ends_plaintext(stack: Stack) {
+    let site = Site::new();
+    let server = Server::plain("plain");
+    site.plain_backend("shop", server.port);
+    let _proxy = site.start(stack);
+    assert_eq!(site.get("shop.test", "/").status, 200);
+    site.write("ca.yaml", &manifests::config_map("ca", "nonsense"));
+    site.policy("shop", "");
+    let refused = crate::support::within(Duration::from_secs(5), || {
+        (site.get("shop.test", "/").status == 502).then_some(())
+    });
+    assert!(refused.is_some(), "plaintext goes on under a policy");
+    let requests = server.requests().len();
+    assert_eq!(site.get("shop.test", "/").status, 502);
+    assert_eq!(server.requests().len(), requests);
+}
+
+/// Two Services with the same endpoint, each with a policy; one trusts a CA that did not sign. What the other one has
+/// proved and keeps open is of no use to it.
+fn connections_belong_to_one_policy(stack: Stack) {
+    let site = Site::new();
+    let server = Server::tls("good", site.leaf().server(&["http/1.1"]));
+    site.tls_backend("right", server.port);
+    site.plain_backend("wrong", server.port);
+    site.write("wrong-ca.yaml", &manifests::config_map("wrong-ca", &Authority::new("backend CA").pem()));
+    site.write("policy-wrong.yaml", &manifests::policy("wrong", "wrong", BACKEND, "wrong-ca", ""));
+    let _proxy = site.start(stack);
+    let mut client = site.connect("right.test");
+    for _ in 0..20 {
+        assert_eq!(client.get("right.test", "/").unwrap().status, 200);
+        assert_eq!(client.get("wrong.test", "/").unwrap().status, 502);
+    }
+    assert_eq!(server.requests().len(), 20);
+}
+
+/// A second connection under the same policy resumes the first one's session.
+fn sessions_are_resumed(stack: Stack) {
+    let site = Site::new();
+    let server = Server::tls("good", site.leaf().server(&["http/1.1"]));
+    site.tls_backend("shop", server.port);
+    let proxy = site.start(stack);
+    let mut client = site.connect("shop.test");
+    for _ in 0..10 {
+        assert_eq!(client.get("shop.test", "/close").unwrap().status, 200);
+    }
+    assert!(server.connections() >= 10, "{}", server.connections());
+    let resumed = crate::support::within(Duration::from_secs(5), || {
+        let records = proxy.access_log();
+        (records.len() == 10).then(|| records.iter().filter(|record| record["resumed"] == true).count())
+    });
+    assert!(resumed.is_some_and(|resumed| resumed >= 8), "{resumed:?} of 10");
+}
+
+/// As [`connections_belong_to_one_policy`], for sessions: no connection is ever left open to be shared.
+fn sessions_belong_to_one_policy(stack: Stack) {
+    let site = Site::new();
+    let server = Server::tls("good", site.leaf().server(&["http/1.1"]));
+    site.tls_backend("right", server.port);
+    site.plain_backend("wrong", server.port);
+    site.write("policy-wrong.yaml", &manifests::policy("wrong", "wrong", "other.test", "ca", ""));
+    let proxy = site.start(stack);
+    let mut client = site.connect("right.test");
+    for _ in 0..5 {
+        assert_eq!(client.get("right.test", "/close").unwrap().status, 200);
+        assert_eq!(client.get("wrong.test", "/close").unwrap().status, 502);
+    }
+    assert_eq!(server.requests().len(), 5);
+    assert_eq!(proxy.wait_access(|record| record["status"] == 502)["reason"], "NameMismatch");
+}
+
+/// With a policy that `spoil` breaks: `check` exits with 1 and names `told`; the backend gets no connection.
+fn refused_by_status(stack: Stack, told: &str, spoil: impl Fn(&Site)) {
+    let site = Site::new();
+    let server = Server::silent();
+    site.tls_backend("shop", server.port);
+    let fine = site.check(&[]);
+    assert_eq!(fine.code, Some(0), "before it was spoilt: {fine:?}");
+    spoil(&site);
+    for flags in [&["--output", "json"][..], &[]] {
+        let checked = site.check(flags);
+        assert_eq!(checked.code, Some(1), "{checked:?}");
+        assert!(checked.out.contains(told), "{told:?} is not in {checked:?}");
+        assert!(checked.out.contains("shop"), "{checked:?}");
+    }
+    let proxy = site.start(stack);
+    for version in ["--http1.1", "--http2"] {
+        let answer = site.curl("shop.test", "/", &[version]);
+        assert!((500..600).contains(&answer.status), "{answer:?}");
+        conceals(&answer, "PolicyRefused");
+    }
+    assert_eq!(proxy.record_of("shop.test", "/")["reason"], "PolicyRefused");
+    counts(&proxy, "PolicyRefused");
+    assert_eq!((server.connections(), server.bytes()), (0, 0), "the backend was spoken to");
+}

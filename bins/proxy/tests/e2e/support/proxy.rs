@@ -1,0 +1,110 @@
+//! The proxy's own process.
+
+use std::{
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use super::{PATIENCE, Stack, client::Client, ports, processes::Process, within};
+
+/// A running proxy.
+pub(crate) struct Proxy {
+    process: Process,
+    /// The port of the admin endpoint.
+    pub(crate) admin: u16,
+    access_log: PathBuf,
+}
+
+impl Proxy {
+    /// Starts it over the folder and waits until it is ready and the ports take connections.
+    pub(crate) fn start(stack: Stack, manifests: &Path, work: &Path, listening: &[u16]) -> Self {
+        let mut proxy = Self::start_without_waiting(stack, manifests, work, &[]);
+        proxy.wait_ready(listening);
+        proxy
+    }
+
+    pub(crate) fn start_without_waiting(stack: Stack, manifests: &Path, work: &Path, flags: &[&str]) -> Self {
+        let admin = ports::free();
+        let access_log = work.join(format!("access-{admin}.json"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lasthop-proxy"));
+        command.arg("run").arg("--config").arg(manifests);
+        command.args(["--tls-backend", stack.name(), "--admin", &admin.to_string(), "--log-level", "info"]);
+        command.arg("--access-log").arg(&access_log).args(["--access-log-format", "json"]).args(flags);
+        let process = Process::start(command, work, &format!("proxy-{admin}"));
+        Self { process, admin, access_log }
+    }
+
+    pub(crate) fn wait_ready(&mut self, listening: &[u16]) {
+        let ready = within(PATIENCE, || {
+            if let Some(status) = self.process.ended() {
+                panic!("the proxy ended ({status}): {}", self.log());
+            }
+            let fine = self.page("/readyz").is_some_and(|(status, _)| status == 200)
+                && listening.iter().all(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok());
+            fine.then_some(())
+        });
+        assert!(ready.is_some(), "the proxy is not ready: {}", self.log());
+    }
+
+    /// A page of the admin endpoint: status and text.
+    pub(crate) fn page(&self, path: &str) -> Option<(u16, String)> {
+        let response = Client::plain(self.admin).ok()?.get("localhost", path).ok()?;
+        Some((response.status, response.body))
+    }
+
+    pub(crate) fn metrics(&self) -> String {
+        self.page("/metrics").expect("the admin endpoint answers").1
+    }
+
+    /// What it says about itself.
+    pub(crate) fn log(&self) -> String {
+        format!("{}{}", self.process.out(), self.process.err())
+    }
+
+    /// Waits for a line of the log that holds all of these.
+    pub(crate) fn wait_log(&self, wanted: &[&str]) -> String {
+        let found = within(PATIENCE, || {
+            let log = self.log();
+            log.lines().find(|line| wanted.iter().all(|text| line.contains(text))).map(str::to_owned)
+        });
+        found.unwrap_or_else(|| panic!("no line of the log holds {wanted:?}:\n{}", self.log()))
+    }
+
+    /// All access records so far.
+    pub(crate) fn access_log(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(&self.access_log).unwrap_or_default();
+        // The last line may be half written.
+        text.split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'))
+            .map(|line| {
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in access line {line}"))
+            })
+            .collect()
+    }
+
+    /// Waits for an access record that the function takes.
+    pub(crate) fn wait_access(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let found = within(PATIENCE, || self.access_log().into_iter().find(|record| wanted(record)));
+        found.unwrap_or_else(|| panic!("no such access record among {:#?}", self.access_log()))
+    }
+
+    /// The record of the request for this host and path.
+    pub(crate) fn record_of(&self, host: &str, path: &str) -> Value {
+        self.wait_access(|record| {
+            let named = record["host"].as_str().unwrap_or_default();
+            named.split(':').next() == Some(host) && record["path"] == path
+        })
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
+    pub(crate) fn wait_end(&mut self, time: Duration) -> Option<ExitStatus> {
+        self.process.wait(time)
+    }
+}
