@@ -54,12 +54,16 @@ pub(crate) struct FilterContext<'a> {
     pub(crate) origin: Option<&'a HeaderValue>,
 }
 
+/// Marks a response that filters made: it is whole.
+#[derive(Clone, Copy)]
+struct Answered;
+
 /// What becomes of a request.
 #[derive(Debug)]
 pub(crate) enum FilterOutcome {
     /// It goes on.
     Continue,
-    /// This is the answer, whole: no filter of the rule is to be applied to it.
+    /// This is the answer, whole: [`CompiledFilters::apply_response`] leaves it as it is.
     Respond(http::Response<Bytes>),
     /// A filter cannot be honoured: 500.
     Invalid,
@@ -146,11 +150,15 @@ impl CompiledFilters {
                 _ => {}
             }
         }
+        parts.extensions.insert(Answered);
         FilterOutcome::Respond(http::Response::from_parts(parts, body))
     }
 
     /// Applies the filters to a backend's response, or to an error of our own in its place.
     pub(crate) fn apply_response(&self, parts: &mut response::Parts, context: &FilterContext<'_>) {
+        if parts.extensions.get::<Answered>().is_some() {
+            return;
+        }
         for filter in &self.filters {
             match filter {
                 Compiled::ResponseHeaders(modifier) => modifier.apply(&mut parts.headers),

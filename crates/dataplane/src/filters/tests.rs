@@ -70,7 +70,8 @@ fn response_filters_leave_requests_alone_and_the_reverse() {
     let mut request = parts(Request::get("/"));
     filters.apply_request(&mut request, &context(None));
     assert!(request.headers.contains_key("x-request") && !request.headers.contains_key("x-response"));
-    let response = http::Response::builder().header("server", "x").header("set-cookie", "a=1").body(()).unwrap();
+    let response =
+        http::Response::builder().header("server", "x").header("set-cookie", "a=1").body(()).unwrap();
     let mut response = response.into_parts().0;
     filters.apply_response(&mut response, &context(None));
     assert!(!response.headers.contains_key("x-request") && !response.headers.contains_key("server"));
@@ -316,14 +317,37 @@ fn our_own_answers_go_through_the_response_filters() {
         HttpFilter::Redirect(PLAIN),
     ]);
     let mut request = parts(Request::get("/").header("origin", "https://www.foo.com"));
-    let FilterOutcome::Respond(response) = filters.apply_request(&mut request, &context(None)) else { panic!() };
+    let FilterOutcome::Respond(response) = filters.apply_request(&mut request, &context(None)) else {
+        panic!()
+    };
     assert_eq!(lines(response.headers(), "x-response"), ["1"]);
     assert_eq!(lines(response.headers(), "access-control-allow-origin"), ["https://www.foo.com"]);
 }
 
+#[test]
+fn an_answer_is_not_filtered_again() {
+    let filters = CompiledFilters::compile(&[
+        HttpFilter::ResponseHeaders(modifier(&[], &[("x-response", "1")], &[])),
+        HttpFilter::Cors(full()),
+    ]);
+    let preflight =
+        Request::options("/").header("origin", "https://www.foo.com").header(REQUEST_METHOD, "GET");
+    let FilterOutcome::Respond(response) = filters.apply_request(&mut parts(preflight), &context(None))
+    else {
+        panic!()
+    };
+    let mut response = response.into_parts().0;
+    let before = response.headers.clone();
+    assert_eq!(lines(&before, "x-response"), ["1"]);
+    assert!(before.contains_key(ALLOW_METHODS));
+    filters.apply_response(&mut response, &context(None));
+    assert_eq!(response.headers, before);
+}
+
 fn origin(text: &str) -> CorsOrigin {
     let Some((scheme, authority)) = text.split_once("://") else { return CorsOrigin::Any };
-    let (host, port) = authority.split_once(':').map_or((authority, None), |(host, port)| (host, port.parse().ok()));
+    let (host, port) =
+        authority.split_once(':').map_or((authority, None), |(host, port)| (host, port.parse().ok()));
     let host = match host {
         "*" => HostPattern::Wildcard("".into()),
         host => host.parse().unwrap(),
@@ -394,7 +418,8 @@ const REQUEST_HEADERS: &str = "access-control-request-headers";
 #[test]
 fn preflights_of_allowed_origins_are_answered() {
     for origin in ["https://www.foo.com", "https://www.bar.com", "https://xpto.www.bar.com"] {
-        let asked = [("origin", origin), (REQUEST_METHOD, "GET"), (REQUEST_HEADERS, "x-header-1, x-header-2")];
+        let asked =
+            [("origin", origin), (REQUEST_METHOD, "GET"), (REQUEST_HEADERS, "x-header-1, x-header-2")];
         let response = preflight(&full(), &asked).unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         let headers = response.headers();
@@ -414,7 +439,10 @@ fn preflights_of_other_origins_are_refused_without_a_word() {
     for origin in ["https://foobar.com", "http://www.foo.com", "https://www.foo.com:8443", "null"] {
         let response = preflight(&full(), &[("origin", origin), (REQUEST_METHOD, "GET")]).unwrap();
         assert_eq!(response.status(), StatusCode::FORBIDDEN, "{origin}");
-        assert!(response.headers().keys().all(|name| !name.as_str().starts_with("access-control")), "{origin}");
+        assert!(
+            response.headers().keys().all(|name| !name.as_str().starts_with("access-control")),
+            "{origin}"
+        );
     }
     let nobody = preflight(&cors(&[]), &[("origin", "https://a.com"), (REQUEST_METHOD, "GET")]).unwrap();
     assert_eq!(nobody.status(), StatusCode::FORBIDDEN);

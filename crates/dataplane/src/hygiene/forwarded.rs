@@ -77,3 +77,63 @@ fn append(headers: &mut HeaderMap, name: HeaderName, element: &str) {
         headers.insert(name, value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn forwarded(client: &str, request: http::request::Builder) -> HeaderMap {
+        let mut parts = request.body(()).unwrap().into_parts().0;
+        let downstream = Downstream { client: client.parse().unwrap(), scheme: "https", port: 8443 };
+        add_forwarded(&mut parts, downstream);
+        parts.headers
+    }
+
+    fn lines<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
+        headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_client_is_said() {
+        let headers = forwarded("192.0.2.1", Request::get("/").header("host", "a.com:8443"));
+        assert_eq!(lines(&headers, "x-forwarded-for"), ["192.0.2.1"]);
+        assert_eq!(lines(&headers, "x-forwarded-proto"), ["https"]);
+        assert_eq!(lines(&headers, "x-forwarded-host"), ["a.com:8443"]);
+        assert_eq!(lines(&headers, "x-forwarded-port"), ["8443"]);
+        assert!(!headers.contains_key("forwarded"));
+        let headers = forwarded("::ffff:192.0.2.1", Request::get("https://b.com/"));
+        assert_eq!(lines(&headers, "x-forwarded-for"), ["192.0.2.1"]);
+        assert_eq!(lines(&headers, "x-forwarded-host"), ["b.com"]);
+        assert_eq!(lines(&forwarded("2001:db8::1", Request::get("/")), "x-forwarded-for"), ["2001:db8::1"]);
+    }
+
+    #[test]
+    fn a_clients_claims_stand_before_our_word_or_not_at_all() {
+        let request = Request::get("/")
+            .header("host", "a.com")
+            .header("x-forwarded-for", "10.0.0.1, 10.0.0.2")
+            .header("x-forwarded-for", "")
+            .header("x-forwarded-for", "10.0.0.3")
+            .header("x-forwarded-proto", "gopher")
+            .header("x-forwarded-proto", "http")
+            .header("x-forwarded-host", "evil.com")
+            .header("x-forwarded-port", "1")
+            .header("forwarded", "for=10.0.0.1");
+        let headers = forwarded("2001:db8::1", request);
+        assert_eq!(lines(&headers, "x-forwarded-for"), ["10.0.0.1, 10.0.0.2, 10.0.0.3, 2001:db8::1"]);
+        assert_eq!(lines(&headers, "x-forwarded-proto"), ["https"]);
+        assert_eq!(lines(&headers, "x-forwarded-host"), ["a.com"]);
+        assert_eq!(lines(&headers, "x-forwarded-port"), ["8443"]);
+        let ours = "for=\"[2001:db8::1]\";host=\"a.com\";proto=https";
+        assert_eq!(lines(&headers, "forwarded"), [format!("for=10.0.0.1, {ours}")]);
+    }
+
+    #[test]
+    fn claims_that_are_no_text_are_kept_as_bytes() {
+        let odd = HeaderValue::from_bytes(b"\xff").unwrap();
+        let headers = forwarded("192.0.2.1", Request::get("/").header("x-forwarded-for", odd));
+        assert_eq!(headers["x-forwarded-for"].as_bytes(), b"\xff, 192.0.2.1");
+    }
+}

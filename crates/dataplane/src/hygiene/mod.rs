@@ -26,7 +26,7 @@ pub(crate) use self::{
     connection_fields::ends_here,
     forwarded::{Downstream, add_forwarded},
     host::{HostName, authority},
-    limits::{MAX_FIELDS, MAX_HEADER_BYTES},
+    limits::HeaderLimits,
     path::with_path,
     request::{RequestTarget, Violation, check_request, inspect_request},
     response::{check_response, to_downstream},

@@ -7,7 +7,8 @@ use super::{
     aliases::{self, Alias},
     connection_fields as connection,
     host::{self, HostName},
-    limits, path,
+    limits::HeaderLimits,
+    path,
 };
 
 /// Where a request wants to go.
@@ -39,16 +40,17 @@ impl Violation {
 /// Checks a request, gives its path the one form that is matched and forwarded, and takes away what belongs to the
 /// client's connection (`Upgrade` stays if it may go on).
 ///
-/// Call it before anything else looks at the request.
+/// Call it before anything else looks at the request. The limits are the default ones; [`inspect_request`] takes
+/// others and says what is wrong.
 pub(crate) fn check_request(parts: &mut Parts) -> Result<RequestTarget, FailureReason> {
-    inspect_request(parts).map_err(|violation| violation.reason)
+    inspect_request(parts, HeaderLimits::default()).map_err(|violation| violation.reason)
 }
 
-/// [`check_request`], with what is wrong.
-pub(crate) fn inspect_request(parts: &mut Parts) -> Result<RequestTarget, Violation> {
+/// [`check_request`] with given limits, and with what is wrong.
+pub(crate) fn inspect_request(parts: &mut Parts, limits: HeaderLimits) -> Result<RequestTarget, Violation> {
     let target_bytes = parts.uri.path_and_query().map_or(0, |target| target.as_str().len())
         + parts.uri.authority().map_or(0, |authority| authority.as_str().len());
-    if !limits::within(&parts.headers, parts.method.as_str().len() + target_bytes) {
+    if !limits.hold(&parts.headers, parts.method.as_str().len() + target_bytes) {
         return Err(Violation {
             reason: FailureReason::HeadersTooLarge,
             detail: "the header has too many fields or bytes",
@@ -180,3 +182,6 @@ fn check_host(parts: &Parts) -> Result<(HostName, Option<u16>), &'static str> {
         (Some(one), None) | (None, Some(one)) => Ok(one),
     }
 }
+
+#[cfg(test)]
+mod tests;

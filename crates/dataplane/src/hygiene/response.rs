@@ -3,7 +3,7 @@
 use http::{HeaderMap, StatusCode, Version, header, response::Parts};
 use lasthop_dataplane_api::FailureReason;
 
-use super::{connection_fields as connection, limits, request::Violation};
+use super::{connection_fields as connection, limits::HeaderLimits, request::Violation};
 
 /// Checks a backend's response.
 ///
@@ -11,7 +11,7 @@ use super::{connection_fields as connection, limits, request::Violation};
 /// any other 1xx does not get here.
 pub(crate) fn check_response(parts: &Parts, upgrade_asked: bool) -> Result<(), Violation> {
     let violation = |detail| Violation { reason: FailureReason::UpstreamProtocol, detail };
-    if !limits::within(&parts.headers, 0) {
+    if !HeaderLimits::default().hold(&parts.headers, 0) {
         return Err(violation("the response's header has too many fields or bytes"));
     }
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -65,3 +65,6 @@ fn remove_connection_fields(headers: &mut HeaderMap) {
     connection::remove(headers);
     headers.remove(header::TE);
 }
+
+#[cfg(test)]
+mod tests;

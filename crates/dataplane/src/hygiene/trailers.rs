@@ -4,7 +4,8 @@ use http::{HeaderMap, HeaderName, header};
 
 use super::{
     aliases::{self, Alias},
-    connection_fields as connection, limits,
+    connection_fields as connection,
+    limits::HeaderLimits,
 };
 
 /// Fields that frame, route, authenticate or say how to read the content: in trailers they come too late to be
@@ -33,7 +34,7 @@ const NOT_IN_TRAILERS: [HeaderName; 19] = [
 
 /// Takes away what must not stand in trailers. Trailers over the limits of a header are dropped whole.
 pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
-    if !limits::within(trailers, 0) {
+    if !HeaderLimits::default().hold(trailers, 0) {
         trailers.clear();
         return;
     }
@@ -50,5 +51,53 @@ pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
         .collect();
     for name in others {
         trailers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_harmless_trailers_pass() {
+        let mut trailers = HeaderMap::new();
+        for name in [
+            "grpc-status",
+            "grpc-message",
+            "etag",
+            "server-timing",
+            "x-checksum",
+            "content-length",
+            "host",
+            "transfer-encoding",
+            "authorization",
+            "content-type",
+            "connection",
+            "x-forwarded-for",
+            "cookie",
+            "content_length",
+            "x_forwarded_for",
+            "set-cookie",
+            "te",
+            "trailer",
+            "upgrade",
+            "keep-alive",
+        ] {
+            trailers.insert(HeaderName::from_static(name), http::HeaderValue::from_static("1"));
+        }
+        clean_trailers(&mut trailers);
+        let mut left: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["etag", "grpc-message", "grpc-status", "server-timing", "x-checksum"]);
+    }
+
+    #[test]
+    fn too_many_trailers_are_dropped() {
+        let mut trailers = HeaderMap::new();
+        for _ in 0..101 {
+            trailers.append("x", http::HeaderValue::from_static("1"));
+        }
+        clean_trailers(&mut trailers);
+        assert!(trailers.is_empty());
     }
 }

@@ -110,3 +110,6 @@ fn join_cookies(headers: &mut HeaderMap) {
         headers.insert(header::COOKIE, joined);
     }
 }
+
+#[cfg(test)]
+mod tests;

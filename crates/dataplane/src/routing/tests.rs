@@ -495,7 +495,8 @@ fn any_match() -> impl Strategy<Value = HttpMatch> {
         Just(None),
         "(/[ab]){1,3}/?".prop_map(|path| Some(PathMatch::Prefix(path.into()))),
         "(/[ab]){1,3}".prop_map(|path| Some(PathMatch::Exact(path.into()))),
-        prop::sample::select(vec!["/a.*", "/.*b", "/[ab]/.*"]).prop_map(|path| Some(PathMatch::Regex(path.into()))),
+        prop::sample::select(vec!["/a.*", "/.*b", "/[ab]/.*"])
+            .prop_map(|path| Some(PathMatch::Regex(path.into()))),
     ];
     let method = prop_oneof![Just(None), Just(Some("GET".into())), Just(Some("PUT".into()))];
     let headers = prop::sample::subsequence(vec![is("x", "1"), is("y", "1")], 0..=2);
