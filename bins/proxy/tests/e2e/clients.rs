@@ -1,6 +1,6 @@
 //! Clients of every kind: curl with HTTP/1.1, HTTP/2 and HTTP/2 without TLS, and WebSockets.
 
-use std::io::Read;
+use std::{io::Read, process::Command};
 
 use crate::{
     for_each_stack,
@@ -18,6 +18,7 @@ use crate::{
 for_each_stack!(
     curl_over_tls,
     curl_without_tls,
+    nghttp_with_many_streams,
     bodies_both_ways,
     expectation,
     trailers,
@@ -51,6 +52,22 @@ fn curl_without_tls(stack: Stack) {
         assert_eq!((answer.status, answer.version.as_str()), (200, version), "{answer:?}");
         assert_eq!(answer.header("x-backend"), Some("shop"), "{answer:?}");
     }
+}
+
+/// More requests at once on one connection than the proxy lets through at a time: they wait, and all are answered.
+fn nghttp_with_many_streams(stack: Stack) {
+    let (site, server) = shop();
+    let _proxy = site.start(stack);
+    let output = Command::new("nghttp")
+        .args(["-n", "-s", "-y", "-m", "250", "-H", ":authority: shop.test"])
+        .arg(format!("https://127.0.0.1:{}/", site.https))
+        .output()
+        .expect("nghttp is needed: cargo xtask setup");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    // "id  responseEnd  requestStart  process  code  size  path"
+    let answered = printed.lines().filter(|line| line.split_whitespace().nth(4) == Some("200")).count();
+    assert_eq!(answered, 250, "{printed}");
+    assert_eq!(server.requests().len(), 250);
 }
 
 fn bodies_both_ways(stack: Stack) {
