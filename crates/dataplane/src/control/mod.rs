@@ -1,0 +1,161 @@
+//! The dataplane as its owner sees it: one place that compiles updates and tells the workers.
+
+mod backends;
+mod ports;
+mod sockets;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use lasthop_dataplane_api::{Dataplane, Report, Snapshot, TlsCapabilities, TlsStack, Update};
+use lasthop_tls_backends::TlsBackend;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use self::{backends::Policies, ports::Ports};
+use crate::{
+    NativeCollector, NativeOptions,
+    metrics::Metrics,
+    routing::CompiledRule,
+    worker::{self, Command, Load, Peer, Worker, WorkerUpdate},
+};
+
+/// The native dataplane. Its threads end when it is dropped.
+pub struct NativeDataplane {
+    tls: Arc<dyn TlsBackend>,
+    workers: Arc<[Peer]>,
+    metrics: Arc<Metrics>,
+    control: Mutex<Control>,
+}
+
+/// What updates are compared with.
+#[derive(Default)]
+struct Control {
+    snapshot: Snapshot,
+    policies: Policies,
+    ports: Ports,
+    draining: bool,
+}
+
+/// Why a dataplane cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The binary lacks the TLS stack.
+    #[error("this binary was built without the TLS stack {}; build it with --features {}", .0.name(), .0.name())]
+    NoTlsStack(TlsStack),
+    /// The operating system gave no thread.
+    #[error("a worker cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl NativeDataplane {
+    /// Starts the workers. They serve nothing until the first update.
+    pub fn new(options: NativeOptions) -> Result<Self, StartError> {
+        let tls = lasthop_tls_backends::backend(options.tls_stack)
+            .ok_or(StartError::NoTlsStack(options.tls_stack))?;
+        Self::with_tls(options, tls)
+    }
+
+    /// The same with a TLS stack that is already there; `options.tls_stack` is not looked at.
+    pub fn with_tls(options: NativeOptions, tls: Arc<dyn TlsBackend>) -> Result<Self, StartError> {
+        let count = match options.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        };
+        let (workers, receivers): (Vec<_>, Vec<_>) = (0..count)
+            .map(|_| {
+                let (commands, receiver) = mpsc::unbounded_channel();
+                (Peer { commands, load: Load::default() }, receiver)
+            })
+            .unzip();
+        let workers: Arc<[Peer]> = workers.into();
+        let metrics = Arc::new(Metrics::new(count));
+        for (index, commands) in receivers.into_iter().enumerate() {
+            let peers = workers.clone();
+            let NativeOptions { limits, access_log, .. } = options.clone();
+            let metrics = metrics.clone();
+            worker::spawn(index, commands, move || Worker::new(index, peers, limits, access_log, metrics))?;
+        }
+        Ok(Self { tls, workers, metrics, control: Mutex::default() })
+    }
+
+    /// The metrics, for a registry.
+    pub fn collector(&self) -> NativeCollector {
+        NativeCollector::new(self.metrics.clone())
+    }
+}
+
+impl Drop for NativeDataplane {
+    fn drop(&mut self) {
+        self.workers.iter().for_each(|worker| drop(worker.commands.send(Command::Stop)));
+    }
+}
+
+#[async_trait]
+impl Dataplane for NativeDataplane {
+    fn tls_capabilities(&self) -> TlsCapabilities {
+        self.tls.capabilities()
+    }
+
+    async fn apply(&self, update: Arc<Update>) -> Report {
+        let mut control = self.control.lock().await;
+        let Control { snapshot, policies, ports, draining } = &mut *control;
+        snapshot.apply(&update);
+        let tls = &*self.tls;
+        let mut report = Report { version: update.version, ..Report::default() };
+
+        let backends = policies.compile(tls, &update.backends, snapshot, &mut report.refused_backends);
+        let rules = update.http_rules.0.iter().map(|(key, rule)| {
+            let rule = rule.as_ref().map(|rule| Arc::new(CompiledRule::compile(rule)));
+            for problem in rule.iter().flat_map(|rule| &rule.problems) {
+                tracing::warn!(rule = %key, problem, "a rule cannot be honoured as it stands");
+            }
+            (key.clone(), rule)
+        });
+        let rules = rules.collect();
+        let plan = ports.plan(tls, &update, snapshot, if *draining { 0 } else { self.workers.len() });
+        report.listeners = plan.states;
+
+        let mut listen = plan.sockets.into_iter();
+        let mut answers = Vec::with_capacity(self.workers.len());
+        for worker in &*self.workers {
+            let update = WorkerUpdate {
+                listeners: update.listeners.0.clone(),
+                rules: Vec::clone(&rules),
+                backends: backends.clone(),
+                endpoints: update.endpoints.0.clone(),
+                ports: plan.tls.clone(),
+                listen: listen.next().unwrap_or_default(),
+                unlisten: plan.closed.clone(),
+            };
+            let (done, answer) = oneshot::channel();
+            if worker.commands.send(Command::Update(Box::new(update), done)).is_ok() {
+                answers.push(answer);
+            }
+        }
+        for answer in answers {
+            // A worker that is gone serves nothing that could be old.
+            let _ = answer.await;
+        }
+        self.metrics.keep_only(snapshot);
+        report
+    }
+
+    async fn drain(&self, deadline: Duration) {
+        self.control.lock().await.draining = true;
+        let mut answers = Vec::with_capacity(self.workers.len());
+        for worker in &*self.workers {
+            let (done, answer) = oneshot::channel();
+            if worker.commands.send(Command::Drain(done)).is_ok() {
+                answers.push(answer);
+            }
+        }
+        let all = async {
+            for answer in answers {
+                let _ = answer.await;
+            }
+        };
+        if tokio::time::timeout(deadline, all).await.is_err() {
+            tracing::warn!("requests were still under way when the time to drain was over");
+        }
+    }
+}

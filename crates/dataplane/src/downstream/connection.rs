@@ -1,0 +1,209 @@
+//! One client connection: handshake, protocol, time limits, graceful end.
+
+use std::{
+    cell::Cell, future::poll_fn, net::SocketAddr, pin::Pin, pin::pin, rc::Rc, sync::Arc, task::Poll,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use lasthop_dataplane_api::FailureReason;
+use lasthop_tls_backends::Alpn;
+use lasthop_tls_verify::TlsError;
+use tokio::net::TcpStream;
+
+use super::preface;
+use crate::{
+    metrics::Side,
+    proxy,
+    wire::{Activity, Phase, Wire},
+    worker::{ListenerView, Worker, clock},
+};
+
+/// A client's connection, as its requests see it.
+pub(crate) struct ClientConnection {
+    pub worker: Rc<Worker>,
+    pub client: SocketAddr,
+    /// The port it was accepted on.
+    pub port: u16,
+    /// The listener that its SNI chose; `None` without TLS.
+    pub listener: Option<Rc<ListenerView>>,
+    pub activity: Arc<Activity>,
+    _open: Open,
+}
+
+impl ClientConnection {
+    /// Whether the client speaks TLS with us.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.listener.is_some()
+    }
+
+    /// The scheme of its requests.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.is_tls() { "https" } else { "http" }
+    }
+}
+
+/// Counts a connection while it is open.
+struct Open(Rc<Worker>);
+
+impl Open {
+    fn new(worker: Rc<Worker>) -> Self {
+        worker.open.set(worker.open.get() + 1);
+        worker.counters.downstream.active.add(1);
+        worker.counters.downstream.total.add(1);
+        Self(worker)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get().saturating_sub(1));
+        self.0.counters.downstream.active.drop_one();
+        if let Some(load) = self.0.load() {
+            load.drop_one();
+        }
+    }
+}
+
+/// Serves a connection to its end.
+pub(super) async fn run(worker: Rc<Worker>, stream: TcpStream, client: SocketAddr, port: u16) {
+    let open = Open::new(worker.clone());
+    let tls = worker.view.borrow().ports.get(&port).cloned();
+    let activity = Activity::new();
+    let (wire, http2, listener) = match tls {
+        None => {
+            let mut stream = stream;
+            let detected = preface::detect(&mut stream);
+            match tokio::time::timeout(worker.limits.header_timeout, detected).await {
+                Ok(Ok((prefix, http2))) if !prefix.is_empty() => {
+                    (Wire::plain(stream, prefix, activity.clone()), http2, None)
+                }
+                _ => return,
+            }
+        }
+        Some(tls) => {
+            let Some(acceptor) = &tls.tls else { return };
+            let accepted = acceptor.accept(stream, Bytes::new());
+            let accepted = tokio::time::timeout(worker.limits.handshake_timeout, accepted).await;
+            match accepted.unwrap_or(Err(TlsError::Timeout)) {
+                Ok((stream, info)) => {
+                    worker.counters.handshakes.count((Side::Downstream, "ok", info.resumed));
+                    let listener = tls.entries.get(info.entry);
+                    let listener = listener.and_then(|key| worker.view.borrow().listeners.get(key).cloned());
+                    // Gone while the handshake went on.
+                    let Some(listener) = listener else { return };
+                    (Wire::tls(stream, activity.clone()), info.alpn == Some(Alpn::Http2), Some(listener))
+                }
+                Err(error) => {
+                    tracing::debug!(%client, port, %error, "TLS handshake with a client failed");
+                    return worker.counters.handshakes.count((Side::Downstream, error.reason(), false));
+                }
+            }
+        }
+    };
+    let connection =
+        Rc::new(ClientConnection { worker: worker.clone(), client, port, listener, activity, _open: open });
+    let service = {
+        let connection = connection.clone();
+        service_fn(move |request| proxy::answer(connection.clone(), request))
+    };
+    let io = TokioIo::new(wire);
+    let result = if http2 {
+        drive(&connection, true, worker.http2_server.serve_connection(io, service)).await
+    } else {
+        drive(&connection, false, worker.http1_server.serve_connection(io, service).with_upgrades()).await
+    };
+    if let Some(reason) = result {
+        proxy::unanswered(&connection, &reason, if http2 { "HTTP/2" } else { "HTTP/1.1" });
+    }
+}
+
+/// A connection that can be asked to end after the requests under way.
+trait Graceful: Future<Output = hyper::Result<()>> {
+    fn end(self: Pin<&mut Self>);
+}
+
+impl<S, B> Graceful for hyper::server::conn::http1::UpgradeableConnection<TokioIo<Wire>, S>
+where
+    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: hyper::body::Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn end(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<S, B> Graceful for hyper::server::conn::http2::Connection<TokioIo<Wire>, S, crate::worker::LocalExecutor>
+where
+    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = B>,
+    S::Future: 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: hyper::body::Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    crate::worker::LocalExecutor: hyper::rt::bounds::Http2ServerConnExec<S::Future, B>,
+{
+    fn end(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// What a request has left to answer that nothing moves.
+const STREAM_GRACE: Duration = Duration::from_secs(5);
+
+/// Drives a connection to its end, within the time limits. Returns why it was cut off, if it was while a request
+/// came in.
+async fn drive(client: &ClientConnection, http2: bool, connection: impl Graceful) -> Option<FailureReason> {
+    let worker = &client.worker;
+    let limits = &worker.limits;
+    let header = clock::millis(limits.header_timeout);
+    let idle = clock::millis(limits.idle_timeout);
+    // The request has the same limit and an answer for it; this is for clients that do not read.
+    let stream_idle = clock::millis(limits.stream_idle_timeout + STREAM_GRACE);
+    let deadline = worker.deadlines.add();
+    let mut connection = pin!(connection);
+    let ending = Cell::new(false);
+    poll_fn(|cx| {
+        loop {
+            if worker.draining.get() && !ending.replace(true) {
+                connection.as_mut().end();
+            }
+            if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+                return Poll::Ready(result.err().and_then(|error| refused(&error)));
+            }
+            let (at, reason) = match client.activity.phase() {
+                Phase::Idle(since) => (since + idle, None),
+                // HTTP/2 has frames that belong to no request.
+                Phase::Header(since) if http2 => (since + idle, None),
+                Phase::Header(since) => (since + header, Some(FailureReason::ClientTimeout)),
+                Phase::Busy(since) => (since + stream_idle, None),
+            };
+            deadline.set(at);
+            if !deadline.poll(cx) {
+                return Poll::Pending;
+            }
+            // An idle connection is told; one that does not move, or has been told, is cut.
+            let told = ending.replace(true);
+            if told || reason.is_some() || matches!(client.activity.phase(), Phase::Busy(_)) {
+                return Poll::Ready(reason);
+            }
+            connection.as_mut().end();
+            client.activity.end();
+        }
+    })
+    .await
+}
+
+/// Why hyper refused a request before we saw it.
+fn refused(error: &hyper::Error) -> Option<FailureReason> {
+    if error.is_parse_too_large() {
+        Some(FailureReason::HeadersTooLarge)
+    } else if error.is_parse() {
+        Some(FailureReason::BadRequest)
+    } else {
+        None
+    }
+}

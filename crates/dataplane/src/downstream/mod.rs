@@ -1,0 +1,8 @@
+//! Clients: their connections, from the socket to HTTP.
+
+mod accept;
+mod connection;
+mod preface;
+
+pub(crate) use accept::{accept, serve};
+pub(crate) use connection::ClientConnection;

@@ -1,0 +1,323 @@
+//! A client's request and its answer.
+
+use std::{cell::Cell, convert::Infallible, rc::Rc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, request};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+use lasthop_dataplane_api::{AccessRecord, BackendTarget, FailureReason};
+use tokio::time::Instant;
+
+use super::{
+    RequestBody,
+    attempt::Route,
+    exchange::{Exchange, is_upstream},
+    failure, mirror,
+    replay::Replay,
+    request_body::ClientBody,
+    response_body::{Limit, ResponseBody, Source},
+    retry::{self, Answered, Idle},
+    tunnel,
+};
+use crate::{
+    downstream::ClientConnection,
+    filters::{FilterContext, FilterOutcome},
+    hygiene::{self, Downstream},
+    routing::{CompiledBackendRef, CompiledRule, RouteMatch},
+    upstream::{Hop, UpstreamBackend},
+};
+
+/// What a request comes to.
+enum Outcome {
+    /// A filter's answer.
+    Own(Response<Bytes>),
+    /// A backend's response.
+    Backend(Response<Incoming>, Option<Limit>),
+    /// The backend's 101, and both sides of the tunnel.
+    Tunnel(Response<()>, OnUpgrade, OnUpgrade),
+}
+
+/// Answers a request. It always has an answer; what goes wrong later breaks off the response's body.
+pub(crate) async fn answer(
+    connection: Rc<ClientConnection>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let mut exchange = Box::new(Exchange::new(connection, &request));
+    let (parts, body) = request.into_parts();
+    let outcome = exchange.serve(parts, body).await;
+    let (response, source) = match outcome {
+        Ok(Outcome::Backend(response, limit)) => {
+            let (parts, body) = response.into_parts();
+            (parts, Source::Backend(body, limit))
+        }
+        Ok(Outcome::Own(response)) => {
+            let (parts, body) = response.into_parts();
+            (parts, Source::Own(body))
+        }
+        Ok(Outcome::Tunnel(response, client, backend)) => {
+            exchange.status = StatusCode::SWITCHING_PROTOCOLS.as_u16();
+            tunnel::open(exchange, client, backend);
+            return Ok(response.map(|()| ResponseBody::none()));
+        }
+        Err(reason) => {
+            let response = failure::response(&reason, exchange.grpc, exchange.is_http2());
+            exchange.reason = Some(reason);
+            let (parts, body) = response.into_parts();
+            (parts, Source::Own(body))
+        }
+    };
+    exchange.status = response.status.as_u16();
+    Ok(Response::from_parts(response, ResponseBody::new(source, exchange)))
+}
+
+/// Notes a request that never became one: hyper refused it, or its header did not come in time.
+pub(crate) fn unanswered(connection: &ClientConnection, reason: &FailureReason, protocol: &'static str) {
+    if let Some(listener) = &connection.listener {
+        listener.counters.failures.count(reason.name());
+    }
+    connection.worker.access_log.record(&AccessRecord {
+        client: connection.client,
+        listener: connection.listener.as_ref().map(|listener| &listener.key),
+        method: "",
+        host: "",
+        path: "",
+        protocol,
+        status: reason.status(),
+        rule: None,
+        backend: None,
+        endpoint: None,
+        attempts: 0,
+        upstream_tls: None,
+        upstream_resumed: false,
+        upstream_reused: false,
+        reason: Some(reason),
+        bytes_in: 0,
+        bytes_out: 0,
+        duration: Duration::ZERO,
+        upstream_duration: None,
+    });
+}
+
+impl Exchange {
+    async fn serve(&mut self, mut parts: request::Parts, body: Incoming) -> Result<Outcome, FailureReason> {
+        let target = hygiene::check_request(&mut parts)?;
+        let client_upgrade = match target.upgrade {
+            true => parts.extensions.remove::<OnUpgrade>(),
+            false => None,
+        };
+        self.host = Some(target.host.clone());
+        let connection = self.connection.clone();
+        let downstream =
+            Downstream { client: connection.client.ip(), scheme: connection.scheme(), port: connection.port };
+        hygiene::add_forwarded(&mut parts, downstream);
+        let RouteMatch { rule, matched } = self.route(&target.host, &parts)?;
+        self.rule = Some(rule.clone());
+
+        let origin = match rule.filters.wants_origin()
+            || rule.backends.iter().any(|backend| backend.filters.wants_origin())
+        {
+            true => parts.headers.get(http::header::ORIGIN).cloned(),
+            false => None,
+        };
+        let context = FilterContext {
+            scheme: connection.scheme(),
+            port: connection.port,
+            host: &target.host,
+            matched_path: rule.source.matches.get(matched).and_then(|matched| matched.path.as_ref()),
+            origin: origin.as_ref(),
+        };
+        match rule.filters.apply_request(&mut parts, &context) {
+            FilterOutcome::Continue => {}
+            FilterOutcome::Respond(response) => return Ok(Outcome::Own(response)),
+            FilterOutcome::Invalid => return Err(FailureReason::InvalidFilter),
+        }
+        let mut chosen = None;
+        let served = self.to_backend(&rule, &context, &mut chosen, parts, body, client_upgrade).await;
+        let outcome = served.unwrap_or_else(|reason| {
+            let response = failure::response(&reason, self.grpc, self.is_http2());
+            self.reason = Some(reason);
+            Outcome::Own(response)
+        });
+        let filters = |parts: &mut http::response::Parts| {
+            if let Some(backend) = chosen {
+                backend.filters.apply_response(parts, &context);
+            }
+            rule.filters.apply_response(parts, &context);
+        };
+        Ok(match outcome {
+            Outcome::Own(response) => Outcome::Own(filtered(response, filters)),
+            Outcome::Backend(response, limit) => Outcome::Backend(filtered(response, filters), limit),
+            Outcome::Tunnel(response, client, backend) => {
+                Outcome::Tunnel(filtered(response, filters), client, backend)
+            }
+        })
+    }
+
+    /// The listener and rule for a request.
+    fn route(&mut self, host: &str, parts: &request::Parts) -> Result<RouteMatch, FailureReason> {
+        let connection = &self.connection;
+        let view = connection.worker.view.borrow();
+        let key = view.routes.choose_listener(connection.port, connection.is_tls(), host);
+        let key = key.ok_or(FailureReason::NoRoute)?;
+        match &connection.listener {
+            // The certificate that the client checked is another listener's.
+            Some(listener) if listener.key != *key => return Err(FailureReason::Misdirected),
+            Some(_) => {}
+            None => self.listener = view.listeners.get(key).cloned(),
+        }
+        view.routes.find(key, host, parts).ok_or(FailureReason::NoRoute)
+    }
+
+    /// The backend of a chosen reference.
+    fn backend(&self, reference: &CompiledBackendRef) -> Result<Rc<UpstreamBackend>, FailureReason> {
+        match &reference.target {
+            BackendTarget::Invalid(_) => Err(FailureReason::InvalidBackend),
+            BackendTarget::Backend(key) => {
+                let view = self.connection.worker.view.borrow();
+                view.backends.get(key).cloned().ok_or(FailureReason::InvalidBackend)
+            }
+        }
+    }
+
+    async fn to_backend<'a>(
+        &mut self,
+        rule: &'a CompiledRule,
+        context: &FilterContext<'_>,
+        chosen: &mut Option<&'a CompiledBackendRef>,
+        mut parts: request::Parts,
+        body: Incoming,
+        client_upgrade: Option<OnUpgrade>,
+    ) -> Result<Outcome, FailureReason> {
+        let reference = rule.choose(fastrand::u32(..)).ok_or(FailureReason::InvalidBackend)?;
+        let backend = self.backend(reference)?;
+        *chosen = Some(reference);
+        self.backend = Some(backend.clone());
+        match reference.filters.apply_request(&mut parts, context) {
+            FilterOutcome::Continue => {}
+            FilterOutcome::Respond(response) => return Ok(Outcome::Own(response)),
+            FilterOutcome::Invalid => return Err(FailureReason::InvalidFilter),
+        }
+        if matches!(backend.hop, Hop::Refused) {
+            backend.counters.failures.count(FailureReason::PolicyRefused.name());
+            return Err(FailureReason::PolicyRefused);
+        }
+        let connection = self.connection.clone();
+        let worker = &connection.worker;
+        let kind = rule.source.key.route.kind;
+        let body = self.body(rule, reference, context, &parts, body, client_upgrade.is_some());
+        let route = Route {
+            worker,
+            backend: &backend,
+            want: backend.want(kind, client_upgrade.is_some()),
+            upgrade: client_upgrade.is_some(),
+            host: context.host,
+        };
+        let until = rule.source.timeouts.request.map(|limit| Instant::from_std(self.started) + limit);
+        let idle = worker.deadlines.add();
+        let answered = {
+            let idle = Idle { deadline: &idle, client: &connection };
+            let forward = retry::forward(route, &rule.source, &mut self.trace, &idle, parts, body);
+            match until {
+                None => forward.await?,
+                Some(until) => tokio::time::timeout_at(until, forward).await.unwrap_or_else(|_| {
+                    backend.counters.failures.count(FailureReason::RequestTimeout.name());
+                    Err(FailureReason::RequestTimeout)
+                })?,
+            }
+        };
+        self.idle = Some(idle);
+        self.respond(answered, until, client_upgrade)
+    }
+
+    /// The request's body, in the form that the rule needs, and the mirrors on their way.
+    fn body(
+        &mut self,
+        rule: &CompiledRule,
+        reference: &CompiledBackendRef,
+        context: &FilterContext<'_>,
+        parts: &request::Parts,
+        body: Incoming,
+        upgrade: bool,
+    ) -> RequestBody {
+        use hyper::body::Body as _;
+        let worker = &self.connection.worker;
+        let mirrors = [rule.filters.mirrors(), reference.filters.mirrors()];
+        let mirrors: Vec<_> = match upgrade || mirrors.iter().all(|mirrors| mirrors.is_empty()) {
+            true => Vec::new(),
+            false => mirrors.iter().flat_map(|mirrors| mirror::chosen(worker, mirrors)).collect(),
+        };
+        let empty = body.is_end_stream();
+        let mut queues = Vec::new();
+        for backend in mirrors {
+            let copy = match empty {
+                true => RequestBody::Empty,
+                false => {
+                    let queue = mirror::MirrorQueue::new(body.size_hint(), worker.limits.replay_bytes);
+                    queues.push(queue.clone());
+                    RequestBody::Mirror(queue.body())
+                }
+            };
+            let want = backend.want(rule.source.key.route.kind, false);
+            mirror::send(worker, backend, want, context.host.to_owned(), parts.clone(), copy);
+        }
+        if empty {
+            return RequestBody::Empty;
+        }
+        let bytes = Rc::new(Cell::new(0));
+        self.bytes_in = Some(bytes.clone());
+        let body = ClientBody::new(body, bytes);
+        let room = retry::repeats(&rule.source).then_some(worker.limits.replay_bytes);
+        if room.is_none() && queues.is_empty() {
+            return RequestBody::Stream(body);
+        }
+        RequestBody::Replay(Replay::new(body, room, queues))
+    }
+
+    /// The backend's response in the client's form.
+    fn respond(
+        &mut self,
+        answered: Answered,
+        until: Option<Instant>,
+        client_upgrade: Option<OnUpgrade>,
+    ) -> Result<Outcome, FailureReason> {
+        let Answered { response, lease, until: attempt_until } = answered;
+        let (mut parts, body) = response.into_parts();
+        if let Err(violation) = hygiene::check_response(&parts, client_upgrade.is_some()) {
+            tracing::debug!(detail = violation.detail, "the backend's response breaks the protocol");
+            if let Some(backend) = self.backend.as_ref().filter(|_| is_upstream(&violation.reason)) {
+                backend.counters.failures.count(violation.reason.name());
+            }
+            return Err(violation.reason);
+        }
+        let backend_upgrade = parts.extensions.remove::<OnUpgrade>();
+        hygiene::to_downstream(&mut parts, self.is_http2());
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return match (client_upgrade, backend_upgrade) {
+                (Some(client), Some(backend)) => {
+                    // Counts as a request under way until the tunnel ends; never goes back to the pool.
+                    self.lease = Some(lease);
+                    Ok(Outcome::Tunnel(Response::from_parts(parts, ()), client, backend))
+                }
+                _ => Err(FailureReason::UpstreamProtocol),
+            };
+        }
+        self.lease = Some(lease);
+        let limit =
+            |until: Instant, reason| Limit { sleep: Box::pin(tokio::time::sleep_until(until)), reason };
+        let limit = match (until, attempt_until) {
+            (Some(request), Some(attempt)) if attempt < request => {
+                Some(limit(attempt, FailureReason::BackendTimeout))
+            }
+            (Some(request), _) => Some(limit(request, FailureReason::RequestTimeout)),
+            (None, Some(attempt)) => Some(limit(attempt, FailureReason::BackendTimeout)),
+            (None, None) => None,
+        };
+        Ok(Outcome::Backend(Response::from_parts(parts, body), limit))
+    }
+}
+
+fn filtered<B>(response: Response<B>, filters: impl FnOnce(&mut http::response::Parts)) -> Response<B> {
+    let (mut parts, body) = response.into_parts();
+    filters(&mut parts);
+    Response::from_parts(parts, body)
+}

@@ -1,0 +1,206 @@
+//! What is noted of one exchange, and its end: the access record and the counters.
+
+use std::{
+    cell::Cell,
+    net::SocketAddr,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use http::{Method, Request, Uri, Version};
+use lasthop_dataplane_api::{AccessRecord, FailureReason, TlsVersion};
+
+use crate::{
+    downstream::ClientConnection,
+    hygiene::HostName,
+    metrics::RequestSeries,
+    routing::WorkerRule,
+    upstream::{Lease, UpstreamBackend},
+    worker::{ListenerView, clock::Deadline},
+};
+
+/// An exchange with a client. Ends when it is dropped: then it is logged and counted.
+pub(crate) struct Exchange {
+    pub connection: Rc<ClientConnection>,
+    pub started: Instant,
+    pub method: Method,
+    pub uri: Uri,
+    pub version: Version,
+    pub host: Option<HostName>,
+    /// Whether the client speaks gRPC.
+    pub grpc: bool,
+    pub listener: Option<Rc<ListenerView>>,
+    pub rule: Option<Rc<WorkerRule>>,
+    pub backend: Option<Rc<UpstreamBackend>>,
+    pub trace: Trace,
+    /// Of the response; 0 until there is one.
+    pub status: u16,
+    pub reason: Option<FailureReason>,
+    pub bytes_in: Option<Rc<Cell<u64>>>,
+    pub bytes_out: u64,
+    /// The connection to the backend, while the response comes from it.
+    pub lease: Option<Lease>,
+    /// When the response stands still for too long.
+    pub idle: Option<Deadline>,
+}
+
+/// What is noted of the attempts to get a response.
+#[derive(Default)]
+pub(crate) struct Trace {
+    pub attempts: u32,
+    pub endpoint: Option<SocketAddr>,
+    pub tls: Option<TlsVersion>,
+    pub resumed: bool,
+    pub reused: bool,
+    pub duration: Option<Duration>,
+}
+
+impl Exchange {
+    /// An exchange that begins with this request.
+    pub(crate) fn new<B>(connection: Rc<ClientConnection>, request: &Request<B>) -> Self {
+        connection.activity.begin();
+        let content_type = request.headers().get(http::header::CONTENT_TYPE);
+        Self {
+            started: Instant::now(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+            host: None,
+            grpc: content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")),
+            listener: connection.listener.clone(),
+            rule: None,
+            backend: None,
+            trace: Trace::default(),
+            status: 0,
+            reason: None,
+            bytes_in: None,
+            bytes_out: 0,
+            lease: None,
+            idle: None,
+            connection,
+        }
+    }
+
+    /// Whether the client speaks HTTP/2.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.version == Version::HTTP_2
+    }
+
+    /// The response has come to its proper end: the connection to the backend is free.
+    pub(crate) fn complete(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.release();
+        }
+    }
+
+    /// The response was cut short.
+    pub(crate) fn cut(&mut self, reason: FailureReason) {
+        self.lease = None;
+        if self.reason.is_none() {
+            if is_upstream(&reason)
+                && let Some(backend) = &self.backend
+            {
+                backend.counters.failures.count(reason.name());
+            }
+            self.reason = Some(reason);
+        }
+    }
+
+    fn count(&self, duration: Duration) {
+        let worker = &self.connection.worker;
+        if let Some(listener) = &self.listener {
+            listener.counters.duration(duration);
+            if let Some(reason) = self.reason.as_ref().filter(|reason| !is_upstream(reason)) {
+                listener.counters.failures.count(reason.name());
+            }
+        }
+        let place = [
+            self.listener.as_ref().map_or(0, |listener| Rc::as_ptr(listener).addr()),
+            self.rule.as_ref().map_or(0, |rule| Rc::as_ptr(rule).addr()),
+            self.backend.as_ref().map_or(0, |backend| Rc::as_ptr(backend).addr()),
+        ];
+        let mut known = worker.series.borrow_mut();
+        let counters = known.entry(place).or_insert_with(|| {
+            let series = RequestSeries {
+                listener: self.listener.as_ref().map(|listener| listener.key.clone()),
+                route: self.rule.as_ref().map(|rule| rule.source.key.route.clone()),
+                backend: self.backend.as_ref().map(|backend| backend.key.clone()),
+            };
+            worker.metrics.requests(worker.index, series)
+        });
+        counters.count(self.status);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if self.status == 0 {
+            // Nothing was answered: the client is gone.
+            self.status = FailureReason::ClientClosed.status();
+            self.cut(FailureReason::ClientClosed);
+        }
+        let duration = self.started.elapsed();
+        self.count(duration);
+        self.connection.activity.end();
+        self.connection.worker.access_log.record(&AccessRecord {
+            client: self.connection.client,
+            listener: self.listener.as_ref().map(|listener| &listener.key),
+            method: self.method.as_str(),
+            host: self.host.as_deref().unwrap_or_default(),
+            path: self.uri.path(),
+            protocol: protocol(self.version),
+            status: self.status,
+            rule: self.rule.as_ref().map(|rule| &rule.source.key),
+            backend: self.backend.as_ref().map(|backend| &backend.key),
+            endpoint: self.trace.endpoint,
+            attempts: self.trace.attempts,
+            upstream_tls: self.trace.tls.map(|version| match version {
+                TlsVersion::V1_2 => "1.2",
+                TlsVersion::V1_3 => "1.3",
+            }),
+            upstream_resumed: self.trace.resumed,
+            upstream_reused: self.trace.reused,
+            reason: self.reason.as_ref(),
+            bytes_in: self.bytes_in.as_ref().map_or(0, |bytes| bytes.get()),
+            bytes_out: self.bytes_out,
+            duration,
+            upstream_duration: self.trace.duration,
+        });
+    }
+}
+
+/// A version's name.
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_10 => "HTTP/1.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// Whether a reason is counted with the backend; the others are counted with the listener.
+pub(super) fn is_upstream(reason: &FailureReason) -> bool {
+    use FailureReason as R;
+    match reason {
+        R::PolicyRefused
+        | R::NoEndpoint
+        | R::ConnectFailed
+        | R::ConnectTimeout
+        | R::UpstreamTls(_)
+        | R::UpstreamReset
+        | R::UpstreamProtocol
+        | R::RequestTimeout
+        | R::BackendTimeout => true,
+        R::NoRoute
+        | R::InvalidBackend
+        | R::InvalidFilter
+        | R::DownstreamTls(_)
+        | R::BadRequest
+        | R::HeadersTooLarge
+        | R::BodyTooLarge
+        | R::ClientTimeout
+        | R::ClientClosed
+        | R::Misdirected
+        | R::Overloaded => false,
+    }
+}

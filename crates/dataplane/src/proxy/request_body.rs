@@ -1,0 +1,124 @@
+//! A request's body on its way to a backend.
+
+use std::{
+    cell::Cell,
+    fmt,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::{mirror::MirrorBody, replay::Replay};
+use crate::hygiene;
+
+/// A request's body.
+pub(crate) enum RequestBody {
+    /// There is none.
+    Empty,
+    /// The client's, passed on as it comes.
+    Stream(ClientBody),
+    /// The client's, kept for a repetition or shared with mirrors.
+    Replay(Replay),
+    /// A mirror's copy.
+    Mirror(MirrorBody),
+}
+
+/// The client's body; counts its bytes.
+pub(crate) struct ClientBody {
+    incoming: Incoming,
+    bytes: Rc<Cell<u64>>,
+}
+
+/// Why a body ends before its end.
+#[derive(Debug)]
+pub(crate) enum BodyError {
+    /// The client's connection or stream failed.
+    Client(hyper::Error),
+    /// The attempt was given up, or a mirror could not keep up.
+    Dropped,
+}
+
+impl ClientBody {
+    /// The body that comes from a client.
+    pub(super) fn new(incoming: Incoming, bytes: Rc<Cell<u64>>) -> Self {
+        Self { incoming, bytes }
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(frame) = ready!(Pin::new(&mut self.incoming).poll_frame(cx)) else {
+            return Poll::Ready(None);
+        };
+        let mut frame = frame.map_err(BodyError::Client)?;
+        if let Some(data) = frame.data_ref() {
+            self.bytes.set(self.bytes.get() + data.len() as u64);
+        } else if let Some(trailers) = frame.trailers_mut() {
+            hygiene::clean_trailers(trailers);
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    pub(super) fn is_end(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    pub(super) fn size(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl RequestBody {
+    /// Whether there is nothing to send.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut *self {
+            Self::Empty => Poll::Ready(None),
+            Self::Stream(body) => body.poll(cx),
+            Self::Replay(body) => body.poll(cx),
+            Self::Mirror(body) => body.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Stream(body) => body.is_end(),
+            Self::Replay(body) => body.is_end(),
+            Self::Mirror(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Stream(body) => body.size(),
+            Self::Replay(body) => body.size(),
+            Self::Mirror(body) => body.size(),
+        }
+    }
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(error) => write!(f, "the client's body: {error}"),
+            Self::Dropped => f.write_str("the body was given up"),
+        }
+    }
+}
+
+impl std::error::Error for BodyError {}

@@ -1,0 +1,165 @@
+//! A response's body on its way to the client. When it ends, the exchange ends.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use lasthop_dataplane_api::FailureReason;
+use tokio::time::Sleep;
+
+use super::exchange::Exchange;
+use crate::{
+    hygiene,
+    worker::clock::{self, millis},
+};
+
+/// A response's body, with the exchange it ends.
+pub(crate) struct ResponseBody {
+    source: Source,
+    exchange: Option<Box<Exchange>>,
+}
+
+/// Where a response's body comes from.
+pub(super) enum Source {
+    /// From us.
+    Own(Bytes),
+    /// From a backend, with the time limit of the rule.
+    Backend(Incoming, Option<Limit>),
+}
+
+/// A time limit and what passing it means.
+pub(super) struct Limit {
+    pub sleep: Pin<Box<Sleep>>,
+    pub reason: FailureReason,
+}
+
+/// A response was cut short. The client sees a broken connection or stream, not why.
+#[derive(Debug)]
+pub(crate) struct CutShort;
+
+impl ResponseBody {
+    /// A body whose end ends the exchange.
+    pub(super) fn new(source: Source, exchange: Box<Exchange>) -> Self {
+        Self { source, exchange: Some(exchange) }
+    }
+
+    /// No body, and the exchange goes on without it.
+    pub(super) fn none() -> Self {
+        Self { source: Source::Own(Bytes::new()), exchange: None }
+    }
+
+    fn complete(&mut self) {
+        if let Some(mut exchange) = self.exchange.take() {
+            exchange.complete();
+        }
+    }
+
+    fn cut(&mut self, reason: FailureReason) -> CutShort {
+        if let Some(mut exchange) = self.exchange.take() {
+            exchange.cut(reason);
+        }
+        CutShort
+    }
+
+    /// Whether the backend takes too long.
+    fn overdue(&mut self, cx: &mut Context<'_>) -> Option<FailureReason> {
+        if let Source::Backend(_, Some(limit)) = &mut self.source
+            && limit.sleep.as_mut().poll(cx).is_ready()
+        {
+            return Some(limit.reason.clone());
+        }
+        let idle = self.exchange.as_ref()?.idle.as_ref()?;
+        idle.poll(cx).then_some(FailureReason::BackendTimeout)
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = CutShort;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
+        let this = &mut *self;
+        let incoming = match &mut this.source {
+            Source::Own(bytes) => {
+                let bytes = std::mem::take(bytes);
+                if let Some(exchange) = &mut this.exchange {
+                    exchange.bytes_out += bytes.len() as u64;
+                }
+                this.complete();
+                return Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))));
+            }
+            Source::Backend(incoming, _) => incoming,
+        };
+        match Pin::new(&mut *incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                let ended = incoming.is_end_stream();
+                if let Some(trailers) = frame.trailers_mut() {
+                    hygiene::clean_trailers(trailers);
+                } else if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut this.exchange) {
+                    exchange.bytes_out += data.len() as u64;
+                    if let Some(idle) = &exchange.idle {
+                        let limit = exchange.connection.worker.limits.stream_idle_timeout;
+                        idle.set(clock::now() + millis(limit));
+                    }
+                }
+                if ended {
+                    this.complete();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                tracing::debug!(%error, "the backend's response broke off");
+                Poll::Ready(Some(Err(this.cut(FailureReason::UpstreamReset))))
+            }
+            Poll::Ready(None) => {
+                this.complete();
+                Poll::Ready(None)
+            }
+            Poll::Pending => match this.overdue(cx) {
+                Some(reason) => Poll::Ready(Some(Err(this.cut(reason)))),
+                None => Poll::Pending,
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Own(bytes) => bytes.is_empty(),
+            Source::Backend(incoming, _) => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Backend(incoming, _) => incoming.size_hint(),
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        // Own responses to HEAD are dropped unread.
+        if self.is_end_stream() || matches!(self.source, Source::Own(_)) {
+            self.complete();
+        } else {
+            self.cut(FailureReason::ClientClosed);
+        }
+    }
+}
+
+impl fmt::Display for CutShort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the response was cut short")
+    }
+}
+
+impl std::error::Error for CutShort {}

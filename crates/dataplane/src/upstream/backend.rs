@@ -1,0 +1,134 @@
+//! A backend as a worker sees it.
+
+use std::{
+    cell::{Cell, RefCell},
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+};
+
+use lasthop_dataplane_api::{AppProtocol, BackendKey, RouteKind, UpstreamTlsPolicy};
+use lasthop_tls_backends::UpstreamTls;
+
+use super::{Endpoint, Want};
+use crate::metrics::BackendCounters;
+
+/// A backend. A changed one is another object: requests under way keep theirs.
+pub(crate) struct UpstreamBackend {
+    /// Its name.
+    pub key: BackendKey,
+    /// What the Service's port says it speaks.
+    pub protocol: AppProtocol,
+    /// Whether and how the hop is encrypted.
+    pub hop: Hop,
+    /// What it counts.
+    pub counters: Arc<BackendCounters>,
+    endpoints: RefCell<Rc<[Rc<Endpoint>]>>,
+    retired: Cell<bool>,
+}
+
+/// Whether and how a hop is encrypted, compiled.
+#[derive(Clone)]
+pub(crate) enum Hop {
+    /// Not, because nobody asked for it.
+    Plaintext,
+    /// As the policy says.
+    Tls {
+        /// The policy.
+        policy: Arc<UpstreamTlsPolicy>,
+        /// The policy as the TLS stack holds it.
+        tls: Arc<dyn UpstreamTls>,
+        /// What its `alpn` means for us.
+        alpn: AlpnChoice,
+    },
+    /// It should be and cannot: no connection is made.
+    Refused,
+}
+
+/// What a TLS policy's own list of protocols leaves to choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AlpnChoice {
+    /// No list: what the request needs is offered.
+    ByRequest,
+    /// The list decides; the peer's choice is taken.
+    ByPolicy,
+}
+
+impl UpstreamBackend {
+    /// A backend, as yet without endpoints.
+    pub(crate) fn new(
+        key: BackendKey,
+        protocol: AppProtocol,
+        hop: Hop,
+        counters: Arc<BackendCounters>,
+    ) -> Self {
+        Self {
+            key,
+            protocol,
+            hop,
+            counters,
+            endpoints: RefCell::new(Rc::from([])),
+            retired: Cell::new(false),
+        }
+    }
+
+    /// Its endpoints now.
+    pub(crate) fn endpoints(&self) -> Rc<[Rc<Endpoint>]> {
+        self.endpoints.borrow().clone()
+    }
+
+    /// Replaces its endpoints. Those that are left without a backend close their pools.
+    pub(crate) fn set_endpoints(&self, new: Rc<[Rc<Endpoint>]>) {
+        new.iter().for_each(|endpoint| endpoint.enlist());
+        let old = self.endpoints.replace(new);
+        old.iter().for_each(|endpoint| endpoint.dismiss());
+    }
+
+    /// It is replaced: it needs its endpoints for requests under way only, which keep what they hold.
+    pub(crate) fn retire(&self) {
+        if !self.retired.replace(true) {
+            self.endpoints.borrow().iter().for_each(|endpoint| endpoint.dismiss());
+        }
+    }
+
+    /// The version that a request of this kind of route needs.
+    pub(crate) fn want(&self, route: RouteKind, upgrade: bool) -> Want {
+        if upgrade {
+            return Want::Http1;
+        }
+        if route == RouteKind::GRPCRoute {
+            return Want::Http2;
+        }
+        match (self.protocol, &self.hop) {
+            (AppProtocol::H2c, _) => Want::Http2,
+            (AppProtocol::Unspecified, Hop::Tls { alpn: AlpnChoice::ByPolicy, .. }) => Want::Negotiated,
+            (AppProtocol::Unspecified | AppProtocol::WebSocket | AppProtocol::WebSocketTls, _) => Want::Http1,
+        }
+    }
+
+    /// An endpoint for the next attempt: of two random ones that with fewer requests under way; one that failed
+    /// lately only if there is no other. `None`: none is left beside those tried.
+    pub(crate) fn pick(&self, tried: &[SocketAddr]) -> Option<Rc<Endpoint>> {
+        let endpoints = self.endpoints.borrow();
+        let count = endpoints.len();
+        if count == 1 {
+            return endpoints.first().filter(|endpoint| !tried.contains(&endpoint.address)).cloned();
+        }
+        let random = || endpoints.get(fastrand::usize(..count.max(1)));
+        let fit = |endpoint: &&Rc<Endpoint>| endpoint.is_up() && !tried.contains(&endpoint.address);
+        let chosen = match (random().filter(fit), random().filter(fit)) {
+            (Some(a), Some(b)) => Some(if b.in_flight() < a.in_flight() { b } else { a }),
+            (Some(one), None) | (None, Some(one)) => Some(one),
+            (None, None) => {
+                let start = fastrand::usize(..count.max(1));
+                let from = |i: usize| endpoints.get((start + i) % count);
+                (0..count)
+                    .filter_map(from)
+                    .find(fit)
+                    // All are down as far as we know: then anyone may be up again.
+                    .or_else(|| (0..count).filter_map(from).find(|e| !tried.contains(&e.address)))
+            }
+        };
+        chosen.cloned()
+    }
+}

@@ -1,0 +1,198 @@
+//! A connection for a request: one that idles in the pool, or a new one.
+
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    rc::Rc,
+};
+
+use bytes::Bytes;
+use hyper::client::conn::http2;
+use hyper_util::rt::TokioIo;
+use lasthop_dataplane_api::FailureReason;
+use lasthop_tls_backends::{Alpn, PeerInfo};
+use lasthop_tls_verify::TlsError;
+
+use super::{
+    Endpoint, InFlight, Lease, Want,
+    connection::{Connected, Http2Connection, OpenConnection},
+    pool::Pool,
+};
+use crate::{
+    metrics::Side,
+    proxy::RequestBody,
+    wire::{self, Activity, Wire},
+    worker::{LocalExecutor, Worker},
+};
+
+/// A connection to the endpoint that speaks what is wanted. `fresh` passes over idle HTTP/1.1 connections.
+pub(crate) async fn acquire(
+    worker: &Rc<Worker>,
+    endpoint: &Rc<Endpoint>,
+    want: Want,
+    host: &str,
+    fresh: bool,
+) -> Result<Lease, FailureReason> {
+    let pool = endpoint.pool(host, &worker.counters);
+    let in_flight = InFlight::new(endpoint.clone());
+    if want != Want::Http2
+        && !fresh
+        && let Some((sender, connected)) = pool.take_http1()
+    {
+        worker.counters.upstream_reused.add(1);
+        return Ok(Lease::http1(sender, connected, true, pool, most_idle(worker), in_flight));
+    }
+    if want == Want::Http1 {
+        return connect(worker, endpoint, want, host, pool, in_flight).await;
+    }
+    loop {
+        if let Some(connection) = pool.take_http2() {
+            worker.counters.upstream_reused.add(1);
+            return Ok(Lease::http2(connection, true, pool, in_flight));
+        }
+        // Where ALPN may choose HTTP/1.1, waiting for another's connection would be in vain.
+        let streams = if want == Want::Http2 { worker.limits.http2_streams } else { 0 };
+        if let Some(_connecting) = pool.connecting(streams) {
+            return connect(worker, endpoint, want, host, pool, in_flight).await;
+        }
+        pool.wait().await;
+    }
+}
+
+fn most_idle(worker: &Worker) -> usize {
+    worker.limits.upstream_idle_connections
+}
+
+/// Makes a new connection within the time limit, and tells the endpoint how it went.
+async fn connect(
+    worker: &Rc<Worker>,
+    endpoint: &Rc<Endpoint>,
+    want: Want,
+    host: &str,
+    pool: Rc<Pool>,
+    in_flight: InFlight,
+) -> Result<Lease, FailureReason> {
+    let mut in_handshake = false;
+    let attempt = establish(worker, endpoint, want, host, pool, in_flight, &mut in_handshake);
+    let result = tokio::time::timeout(worker.limits.connect_timeout, attempt).await;
+    let result = result.unwrap_or_else(|_| {
+        Err(match in_handshake {
+            true => handshake_failed(worker, TlsError::Timeout),
+            false => FailureReason::ConnectTimeout,
+        })
+    });
+    match &result {
+        Ok(_) => endpoint.succeeded(),
+        Err(reason) => {
+            tracing::debug!(endpoint = %endpoint.address, reason = reason.name(), "cannot connect to the endpoint");
+            endpoint.failed();
+        }
+    }
+    result
+}
+
+fn handshake_failed(worker: &Worker, error: TlsError) -> FailureReason {
+    worker.counters.handshakes.count((Side::Upstream, error.reason(), false));
+    FailureReason::UpstreamTls(error)
+}
+
+async fn establish(
+    worker: &Rc<Worker>,
+    endpoint: &Rc<Endpoint>,
+    want: Want,
+    host: &str,
+    pool: Rc<Pool>,
+    in_flight: InFlight,
+    in_handshake: &mut bool,
+) -> Result<Lease, FailureReason> {
+    let stream = wire::connect(endpoint.address).await.map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => FailureReason::ConnectTimeout,
+        _ => FailureReason::ConnectFailed,
+    })?;
+    let activity = Activity::new();
+    let (wire, tls) = match &endpoint.tls {
+        None => (Wire::plain(stream, Bytes::new(), activity), None),
+        Some(hop) => {
+            *in_handshake = true;
+            let host = hop.request_host.then_some(host);
+            let (stream, peer) = hop
+                .tls
+                .connect(stream, host, offer(want))
+                .await
+                .map_err(|error| handshake_failed(worker, error))?;
+            worker.counters.handshakes.count((Side::Upstream, "ok", peer.resumed));
+            (Wire::tls(stream, activity), Some(peer))
+        }
+    };
+    let http2 = speaks_http2(want, tls.as_ref())?;
+    let connected = Rc::new(Connected { tls });
+    let open = OpenConnection::new(worker.counters.clone());
+    let io = TokioIo::new(wire);
+    if http2 {
+        let (sender, connection) =
+            worker.http2_client.handshake(io).await.map_err(|_| FailureReason::UpstreamReset)?;
+        let streams = Rc::new(Cell::new(worker.limits.http2_streams));
+        run(open, observed(connection, worker.limits.http2_streams, streams.clone()));
+        let connection = Rc::new(Http2Connection::new(sender, connected, streams));
+        pool.put_http2(connection.clone());
+        Ok(Lease::http2(connection, false, pool, in_flight))
+    } else {
+        let (sender, connection) =
+            worker.http1_client.handshake(io).await.map_err(|_| FailureReason::UpstreamReset)?;
+        run(open, connection.with_upgrades());
+        Ok(Lease::http1(sender, connected, false, pool, most_idle(worker), in_flight))
+    }
+}
+
+/// What is offered by ALPN unless the policy says.
+fn offer(want: Want) -> &'static [Alpn] {
+    match want {
+        Want::Http1 => &[Alpn::Http1],
+        Want::Http2 => &[Alpn::Http2],
+        Want::Negotiated => &[Alpn::Http2, Alpn::Http1],
+    }
+}
+
+/// Whether the connection speaks HTTP/2; an error if it does not speak what is wanted. Over TLS, HTTP/2 is spoken only
+/// if the peer chose it.
+fn speaks_http2(want: Want, tls: Option<&PeerInfo>) -> Result<bool, FailureReason> {
+    let Some(peer) = tls else { return Ok(want == Want::Http2) };
+    match (want, peer.alpn) {
+        (Want::Http2 | Want::Negotiated, Some(Alpn::Http2)) => Ok(true),
+        (Want::Http1 | Want::Negotiated, Some(Alpn::Http1) | None) => Ok(false),
+        (Want::Http1, Some(Alpn::Http2)) | (Want::Http2, Some(Alpn::Http1) | None) => {
+            Err(FailureReason::UpstreamTls(TlsError::AlpnMismatch {
+                offered: offer(want).iter().map(ToString::to_string).collect(),
+                selected: peer.alpn.map(|alpn| alpn.to_string()),
+            }))
+        }
+    }
+}
+
+/// Drives an HTTP/2 connection and notes how many streams the peer allows, up to our own limit.
+async fn observed(
+    connection: http2::Connection<TokioIo<Wire>, RequestBody, LocalExecutor>,
+    most: u32,
+    streams: Rc<Cell<u32>>,
+) -> hyper::Result<()> {
+    let mut connection = pin!(connection);
+    poll_fn(|cx| {
+        let result = Pin::as_mut(&mut connection).poll(cx);
+        let peer = u32::try_from(connection.current_max_send_streams()).unwrap_or(u32::MAX);
+        streams.set(peer.min(most));
+        result
+    })
+    .await
+}
+
+/// Lets a connection run beside the requests that use it.
+fn run(open: OpenConnection, connection: impl Future<Output = hyper::Result<()>> + 'static) {
+    tokio::task::spawn_local(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "backend connection ended");
+        }
+        drop(open);
+    });
+}

@@ -1,0 +1,188 @@
+//! A connection to a backend and one request's use of it.
+
+use std::{cell::Cell, rc::Rc, sync::Arc};
+
+use http::{Request, Response, Version};
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use lasthop_dataplane_api::FailureReason;
+use lasthop_tls_backends::PeerInfo;
+
+use super::{endpoint::InFlight, pool::Pool};
+use crate::{metrics::WorkerCounters, proxy::RequestBody, worker::clock};
+
+/// What is known of a connection; counted while it is open.
+pub(crate) struct Connected {
+    /// What the handshake came to; `None` in plaintext.
+    pub tls: Option<PeerInfo>,
+}
+
+/// Counts an open connection.
+pub(super) struct OpenConnection(pub(super) Arc<WorkerCounters>);
+
+impl OpenConnection {
+    pub(super) fn new(counters: Arc<WorkerCounters>) -> Self {
+        counters.upstream.active.add(1);
+        counters.upstream.total.add(1);
+        Self(counters)
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.upstream.active.drop_one();
+    }
+}
+
+/// An HTTP/2 connection, shared by its streams.
+pub(crate) struct Http2Connection {
+    sender: http2::SendRequest<RequestBody>,
+    connected: Rc<Connected>,
+    /// How many streams may be open.
+    most: Rc<Cell<u32>>,
+    streams: Cell<u32>,
+    last: Cell<u64>,
+}
+
+impl Http2Connection {
+    pub(super) fn new(
+        sender: http2::SendRequest<RequestBody>,
+        connected: Rc<Connected>,
+        most: Rc<Cell<u32>>,
+    ) -> Self {
+        Self { sender, connected, most, streams: Cell::new(0), last: Cell::new(clock::now()) }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    pub(super) fn idles_since(&self, before: u64) -> bool {
+        self.streams.get() == 0 && self.last.get() <= before
+    }
+
+    /// Streams that may still be opened.
+    pub(super) fn room(&self) -> u32 {
+        self.most.get().saturating_sub(self.streams.get())
+    }
+}
+
+/// A connection, or a stream of one, lent to one request. Dropping it gives it back, if it is fit for another one.
+pub(crate) struct Lease {
+    kind: Option<Kind>,
+    /// What is known of the connection.
+    pub connected: Rc<Connected>,
+    /// Whether it served a request before.
+    pub reused: bool,
+    /// Whether it may come back to the pool.
+    poolable: bool,
+    most: usize,
+    pool: Rc<Pool>,
+    _in_flight: InFlight,
+}
+
+enum Kind {
+    Http1(http1::SendRequest<RequestBody>),
+    Http2(Rc<Http2Connection>),
+}
+
+/// Why a request got no response.
+pub(crate) struct SendError {
+    /// The reason.
+    pub reason: FailureReason,
+    /// The connection ended before a byte of the response: the request may be repeated if its method allows it.
+    pub closed: bool,
+    /// The request, if nothing of it was sent: it may be repeated whatever it is.
+    pub unsent: Option<Box<Request<RequestBody>>>,
+}
+
+impl Lease {
+    pub(super) fn http1(
+        sender: http1::SendRequest<RequestBody>,
+        connected: Rc<Connected>,
+        reused: bool,
+        pool: Rc<Pool>,
+        most: usize,
+        in_flight: InFlight,
+    ) -> Self {
+        let kind = Some(Kind::Http1(sender));
+        Self { kind, connected, reused, poolable: false, most, pool, _in_flight: in_flight }
+    }
+
+    pub(super) fn http2(
+        connection: Rc<Http2Connection>,
+        reused: bool,
+        pool: Rc<Pool>,
+        in_flight: InFlight,
+    ) -> Self {
+        connection.streams.set(connection.streams.get() + 1);
+        let connected = connection.connected.clone();
+        let kind = Some(Kind::Http2(connection));
+        Self { kind, connected, reused, poolable: false, most: 0, pool, _in_flight: in_flight }
+    }
+
+    /// The version it speaks.
+    pub(crate) fn version(&self) -> Version {
+        match self.kind {
+            Some(Kind::Http2(_)) => Version::HTTP_2,
+            _ => Version::HTTP_11,
+        }
+    }
+
+    /// Sends the request and waits for the head of the response.
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, SendError> {
+        let result = match &mut self.kind {
+            Some(Kind::Http1(sender)) => sender.try_send_request(request).await,
+            Some(Kind::Http2(connection)) => connection.sender.clone().try_send_request(request).await,
+            None => {
+                let unsent = Some(Box::new(request));
+                return Err(SendError { reason: FailureReason::UpstreamReset, closed: true, unsent });
+            }
+        };
+        result.map_err(|mut failed| {
+            let unsent = failed.take_message().map(Box::new);
+            let error = failed.into_error();
+            tracing::debug!(%error, "no response from the backend");
+            let reason = reason(&error);
+            SendError { closed: reason == FailureReason::UpstreamReset, reason, unsent }
+        })
+    }
+
+    /// The response has ended as it should: the connection may serve another request.
+    pub(crate) fn release(mut self) {
+        self.poolable = true;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        match self.kind.take() {
+            Some(Kind::Http1(sender)) if self.poolable => {
+                self.pool.put_http1(sender, self.connected.clone(), self.most);
+            }
+            // Dropping the sender ends the connection.
+            Some(Kind::Http1(_)) | None => {}
+            Some(Kind::Http2(connection)) => {
+                connection.streams.set(connection.streams.get().saturating_sub(1));
+                connection.last.set(clock::now());
+            }
+        }
+    }
+}
+
+/// What an error of hyper's client means.
+fn reason(error: &hyper::Error) -> FailureReason {
+    if error.is_parse() {
+        FailureReason::UpstreamProtocol
+    } else if error.is_user() {
+        // The only part of a request that can fail on our side is the client's body.
+        FailureReason::ClientClosed
+    } else {
+        FailureReason::UpstreamReset
+    }
+}

@@ -1,0 +1,218 @@
+//! A connection's bytes: TCP with or without TLS, and when they last moved.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::{Buf, Bytes};
+use lasthop_tls_backends::TlsStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use crate::worker::clock;
+
+/// A connection, to a client or to a backend.
+pub(crate) struct Wire {
+    transport: Transport,
+    /// Bytes that were read before HTTP took over.
+    prefix: Bytes,
+    activity: Arc<Activity>,
+}
+
+enum Transport {
+    Plain(TcpStream),
+    Tls(Box<TlsStream>),
+}
+
+/// When a connection's bytes last moved and what it waits for. Atomics because hyper asks upgradeable connections to
+/// be `Send`; one thread alone touches them, with plain loads and stores.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    last: AtomicU64,
+    /// When the first byte came after the last request ended; `u64::MAX` for none.
+    first_byte: AtomicU64,
+    requests: AtomicU32,
+}
+
+/// What a connection is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// No request and no byte of one, since this time.
+    Idle(u64),
+    /// A request's header comes in, since this time.
+    Header(u64),
+    /// Requests are under way; bytes last moved at this time.
+    Busy(u64),
+}
+
+impl Activity {
+    /// A new connection: a header is waited for.
+    pub(crate) fn new() -> Arc<Self> {
+        let now = clock::now();
+        Arc::new(Self { last: now.into(), first_byte: now.into(), requests: 0.into() })
+    }
+
+    fn moved(&self, read: bool) {
+        let now = clock::now();
+        self.last.store(now, Relaxed);
+        if read && self.first_byte.load(Relaxed) == u64::MAX {
+            self.first_byte.store(now, Relaxed);
+        }
+    }
+
+    /// A request's header is complete.
+    pub(crate) fn begin(&self) {
+        self.requests.store(self.requests.load(Relaxed) + 1, Relaxed);
+        self.first_byte.store(u64::MAX, Relaxed);
+    }
+
+    /// A response has ended.
+    pub(crate) fn end(&self) {
+        self.requests.store(self.requests.load(Relaxed).saturating_sub(1), Relaxed);
+        self.first_byte.store(u64::MAX, Relaxed);
+        self.last.store(clock::now(), Relaxed);
+    }
+
+    /// What the connection is at.
+    pub(crate) fn phase(&self) -> Phase {
+        let last = self.last.load(Relaxed);
+        if self.requests.load(Relaxed) > 0 {
+            return Phase::Busy(last);
+        }
+        match self.first_byte.load(Relaxed) {
+            u64::MAX => Phase::Idle(last),
+            since => Phase::Header(since),
+        }
+    }
+
+    /// When bytes last moved.
+    pub(crate) fn last(&self) -> u64 {
+        self.last.load(Relaxed)
+    }
+}
+
+impl Wire {
+    /// Without TLS; `prefix` is what was already read.
+    pub(crate) fn plain(stream: TcpStream, prefix: Bytes, activity: Arc<Activity>) -> Self {
+        Self { transport: Transport::Plain(stream), prefix, activity }
+    }
+
+    /// With TLS.
+    pub(crate) fn tls(stream: TlsStream, activity: Arc<Activity>) -> Self {
+        Self { transport: Transport::Tls(Box::new(stream)), prefix: Bytes::new(), activity }
+    }
+
+    /// The same connection with bytes that another layer had read but not used.
+    pub(crate) fn with_unread(mut self, unread: Bytes) -> Self {
+        if self.prefix.is_empty() {
+            self.prefix = unread;
+        } else if !unread.is_empty() {
+            self.prefix = [unread, self.prefix].concat().into();
+        }
+        self
+    }
+
+    /// When its bytes last moved.
+    pub(crate) fn activity(&self) -> &Arc<Activity> {
+        &self.activity
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if !this.prefix.is_empty() {
+            let length = this.prefix.len().min(buf.remaining());
+            buf.put_slice(&this.prefix[..length]);
+            this.prefix.advance(length);
+            return Poll::Ready(Ok(()));
+        }
+        let result = match &mut this.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Transport::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
+        };
+        if result.is_ready() {
+            this.activity.moved(true);
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Transport::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
+        };
+        if result.is_ready() {
+            self.activity.moved(false);
+        }
+        result
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Transport::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, slices),
+        };
+        if result.is_ready() {
+            self.activity.moved(false);
+        }
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.transport {
+            Transport::Plain(stream) => stream.is_write_vectored(),
+            Transport::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// A socket from the operating system, made ready for us: the one place that sets socket options.
+pub(crate) fn prepared(stream: TcpStream) -> io::Result<TcpStream> {
+    // Without this, Nagle's algorithm and delayed acknowledgements add 40 ms to a request of two segments.
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Connects to an address.
+pub(crate) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    prepared(TcpStream::connect(address).await?)
+}
+
+/// An address as users write it: IPv4 stays IPv4 on a socket for both families.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

@@ -1,0 +1,156 @@
+//! A worker: one thread with its runtime, its sockets, its pools and its view.
+
+pub(crate) mod clock;
+mod load;
+mod run;
+mod update;
+mod view;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    time::Instant,
+};
+
+use hyper::{client, server};
+use lasthop_dataplane_api::{AccessLog, PolicyId};
+use tokio::sync::{mpsc, oneshot};
+
+pub(crate) use load::{Load, better};
+pub(crate) use run::spawn;
+pub(crate) use update::{BackendPlan, HopPlan, PortPlan, WorkerUpdate};
+pub(crate) use view::{ListenerView, PortTls, View};
+
+use crate::{
+    Limits,
+    metrics::{Metrics, RequestCounters, WorkerCounters},
+    upstream::Endpoint,
+};
+use clock::Deadlines;
+
+/// What a worker's tasks share.
+pub(crate) struct Worker {
+    /// Its place among the workers.
+    pub index: usize,
+    /// All workers, this one too.
+    pub peers: Arc<[Peer]>,
+    pub limits: Limits,
+    pub access_log: Arc<dyn AccessLog>,
+    pub metrics: Arc<Metrics>,
+    pub counters: Arc<WorkerCounters>,
+    pub deadlines: Rc<Deadlines>,
+    /// What requests are served by.
+    pub view: RefCell<View>,
+    /// The endpoints of all backends, by the policy they are reached under.
+    pub endpoints: RefCell<HashMap<(Option<PolicyId>, SocketAddr), Rc<Endpoint>>>,
+    /// Request counters already looked up, by the addresses of listener, rule and backend. Emptied on each update.
+    pub series: RefCell<HashMap<[usize; 3], Arc<RequestCounters>>>,
+    /// Connections and upgraded tunnels of clients.
+    pub open: Cell<usize>,
+    /// No new requests are taken.
+    pub draining: Cell<bool>,
+    pub http1_server: server::conn::http1::Builder,
+    pub http2_server: server::conn::http2::Builder<LocalExecutor>,
+    pub http1_client: client::conn::http1::Builder,
+    pub http2_client: client::conn::http2::Builder<LocalExecutor>,
+    pub started: Instant,
+}
+
+/// A worker as others see it.
+pub(crate) struct Peer {
+    /// Where it takes commands.
+    pub commands: mpsc::UnboundedSender<Command>,
+    /// Its open client connections.
+    pub load: Load,
+}
+
+/// What a worker is told.
+pub(crate) enum Command {
+    /// Take this over, then answer.
+    Update(Box<WorkerUpdate>, oneshot::Sender<()>),
+    /// Serve this connection, which another worker accepted on this port; the load counts it already.
+    Serve { stream: std::net::TcpStream, client: SocketAddr, port: u16 },
+    /// Take no more connections, let requests end, and answer when all have.
+    Drain(oneshot::Sender<()>),
+    /// End.
+    Stop,
+}
+
+/// Spawns on the thread it is used on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LocalExecutor;
+
+impl<F> hyper::rt::Executor<F> for LocalExecutor
+where
+    F: Future<Output = ()> + 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+impl Worker {
+    /// A worker that serves nothing yet.
+    pub(crate) fn new(
+        index: usize,
+        peers: Arc<[Peer]>,
+        limits: Limits,
+        access_log: Arc<dyn AccessLog>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let counters = metrics.workers.get(index).cloned().unwrap_or_default();
+        let header_list = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
+
+        let mut http1_server = server::conn::http1::Builder::new();
+        http1_server
+            .max_buf_size(limits.buffer_bytes.max(8192))
+            .max_headers(limits.header_fields)
+            .max_header_size(limits.header_bytes);
+        let mut http2_server = server::conn::http2::Builder::new(LocalExecutor);
+        http2_server
+            .max_concurrent_streams(limits.http2_streams)
+            .initial_stream_window_size(limits.http2_stream_window)
+            .initial_connection_window_size(limits.http2_connection_window)
+            .max_send_buf_size(limits.buffer_bytes)
+            .max_header_list_size(header_list);
+        let mut http1_client = client::conn::http1::Builder::new();
+        http1_client
+            .max_buf_size(limits.buffer_bytes.max(8192))
+            .max_headers(limits.header_fields)
+            .max_header_size(limits.header_bytes);
+        let mut http2_client = client::conn::http2::Builder::new(LocalExecutor);
+        http2_client
+            .initial_stream_window_size(limits.http2_stream_window)
+            .initial_connection_window_size(limits.http2_connection_window)
+            .max_send_buf_size(limits.buffer_bytes)
+            .max_header_list_size(header_list);
+
+        Self {
+            index,
+            peers,
+            limits,
+            access_log,
+            metrics,
+            counters,
+            deadlines: Rc::default(),
+            view: RefCell::default(),
+            endpoints: RefCell::default(),
+            series: RefCell::default(),
+            open: Cell::new(0),
+            draining: Cell::new(false),
+            http1_server,
+            http2_server,
+            http1_client,
+            http2_client,
+            started: Instant::now(),
+        }
+    }
+
+    /// This worker's load.
+    pub(crate) fn load(&self) -> Option<&Load> {
+        self.peers.get(self.index).map(|peer| &peer.load)
+    }
+}

@@ -1,0 +1,160 @@
+//! Taking over an update.
+
+use std::{collections::BTreeSet, net::SocketAddr, rc::Rc, sync::Arc};
+
+use lasthop_dataplane_api::{
+    AppProtocol, BackendKey, EndpointSet, EndpointsKey, Listener, ListenerKey, RuleKey, Sni,
+    UpstreamTlsPolicy,
+};
+use lasthop_tls_backends::{DownstreamTls, UpstreamTls};
+
+use super::{ListenerView, PortTls, Worker};
+use crate::{
+    routing::CompiledRule,
+    upstream::{AlpnChoice, Endpoint, Hop, TlsHop, UpstreamBackend},
+};
+
+/// An update in the form all workers share: what is dear is compiled already. `None` removes.
+pub(crate) struct WorkerUpdate {
+    pub listeners: Vec<(ListenerKey, Option<Arc<Listener>>)>,
+    pub rules: Vec<(RuleKey, Option<Arc<CompiledRule>>)>,
+    pub backends: Vec<(BackendKey, Option<BackendPlan>)>,
+    pub endpoints: Vec<(EndpointsKey, Option<Arc<EndpointSet>>)>,
+    pub ports: Vec<(u16, Option<PortPlan>)>,
+    /// Sockets to accept on, each with its port.
+    pub listen: Vec<(SocketAddr, std::net::TcpListener)>,
+    /// Addresses to accept on no longer.
+    pub unlisten: Vec<SocketAddr>,
+}
+
+/// A backend, compiled.
+#[derive(Clone)]
+pub(crate) struct BackendPlan {
+    pub protocol: AppProtocol,
+    pub hop: HopPlan,
+}
+
+/// The hop to a backend, compiled.
+#[derive(Clone)]
+pub(crate) enum HopPlan {
+    Plaintext,
+    Tls { policy: Arc<UpstreamTlsPolicy>, tls: Arc<dyn UpstreamTls> },
+    Refused,
+}
+
+/// TLS of a port, compiled.
+#[derive(Clone)]
+pub(crate) struct PortPlan {
+    /// `None`: no listener of the port could be set up; connections are closed.
+    pub tls: Option<Arc<dyn DownstreamTls>>,
+    pub entries: Vec<ListenerKey>,
+}
+
+impl Worker {
+    /// Takes over everything but the sockets, as a whole: no request is served in between.
+    pub(crate) fn take_over(&self, update: &WorkerUpdate) {
+        self.series.borrow_mut().clear();
+        let mut view = self.view.borrow_mut();
+        for (key, listener) in &update.listeners {
+            view.routes.set_listener(key, listener.as_deref());
+            match listener {
+                Some(_) => {
+                    let counters = self.metrics.listener(self.index, key);
+                    view.listeners.insert(key.clone(), Rc::new(ListenerView { key: key.clone(), counters }));
+                }
+                None => drop(view.listeners.remove(key)),
+            }
+        }
+        for (port, plan) in &update.ports {
+            match plan {
+                Some(plan) => {
+                    let tls = PortTls { tls: plan.tls.clone(), entries: plan.entries.clone() };
+                    view.ports.insert(*port, Rc::new(tls));
+                }
+                None => drop(view.ports.remove(port)),
+            }
+        }
+        for (key, rule) in &update.rules {
+            view.routes.set_rule(key, rule.clone());
+        }
+        let mut touched = BTreeSet::new();
+        for (key, endpoints) in &update.endpoints {
+            match endpoints {
+                Some(endpoints) => drop(view.endpoints.insert(key.clone(), endpoints.clone())),
+                None => drop(view.endpoints.remove(key)),
+            }
+            touched.extend(view.backends_of.get(key).into_iter().flatten().cloned());
+        }
+        // Old backends are kept until the new ones have taken over the endpoints that stay: their pools live on.
+        let mut replaced = Vec::new();
+        for (key, plan) in &update.backends {
+            let backends = view.backends_of.entry(key.service.clone()).or_default();
+            backends.retain(|other| other != key);
+            match plan {
+                Some(plan) => {
+                    backends.push(key.clone());
+                    let counters = self.metrics.backend(self.index, key);
+                    let backend = UpstreamBackend::new(key.clone(), plan.protocol, hop(&plan.hop), counters);
+                    replaced.extend(view.backends.insert(key.clone(), Rc::new(backend)));
+                    touched.insert(key.clone());
+                }
+                None => {
+                    if backends.is_empty() {
+                        view.backends_of.remove(&key.service);
+                    }
+                    replaced.extend(view.backends.remove(key));
+                    touched.remove(key);
+                }
+            }
+        }
+        for key in &touched {
+            if let Some(backend) = view.backends.get(key) {
+                let endpoints = view.endpoints.get(&key.service);
+                backend.set_endpoints(self.endpoints_of(&backend.hop, endpoints.map(|set| &**set)));
+            }
+        }
+        for old in &replaced {
+            old.retire();
+        }
+        drop(view);
+        self.endpoints.borrow_mut().retain(|_, endpoint| endpoint.is_used());
+    }
+
+    fn endpoints_of(&self, hop: &Hop, set: Option<&EndpointSet>) -> Rc<[Rc<Endpoint>]> {
+        let (id, policy) = match hop {
+            Hop::Refused => return Rc::from([]),
+            Hop::Plaintext => (None, None),
+            Hop::Tls { policy, tls, alpn } => (Some(policy.id()), Some((policy, tls, *alpn))),
+        };
+        let mut known = self.endpoints.borrow_mut();
+        let endpoints = set.map(|set| set.endpoints.as_slice()).unwrap_or_default().iter();
+        endpoints
+            .map(|endpoint| {
+                let address = endpoint.address;
+                let make = || {
+                    let tls = policy.map(|(policy, tls, alpn)| TlsHop {
+                        tls: tls.endpoint(address),
+                        alpn,
+                        request_host: policy.settings().sni == Sni::RequestHost,
+                    });
+                    Rc::new(Endpoint::new(address, tls, self.counters.clone()))
+                };
+                known.entry((id, address)).or_insert_with(make).clone()
+            })
+            .collect()
+    }
+}
+
+fn hop(plan: &HopPlan) -> Hop {
+    match plan {
+        HopPlan::Plaintext => Hop::Plaintext,
+        HopPlan::Refused => Hop::Refused,
+        HopPlan::Tls { policy, tls } => {
+            let alpn = match policy.settings().alpn.is_empty() {
+                true => AlpnChoice::ByRequest,
+                false => AlpnChoice::ByPolicy,
+            };
+            Hop::Tls { policy: policy.clone(), tls: tls.clone(), alpn }
+        }
+    }
+}
