@@ -1,0 +1,35 @@
+//! The addresses a Gateway asks for.
+
+use std::net::IpAddr;
+
+use lasthop_api_model::{AddressType, Gateway};
+
+use crate::problem::Problem;
+
+/// The addresses to listen on, sorted; empty is all. An address without a value asks for any.
+pub(super) fn requested(gateway: &Gateway) -> Result<Vec<IpAddr>, Problem> {
+    let mut addresses = Vec::new();
+    for (index, address) in gateway.spec.addresses.iter().enumerate() {
+        let value = address.value.as_deref().unwrap_or_default();
+        match address.r#type {
+            AddressType::IpAddress if value.is_empty() => {}
+            AddressType::IpAddress => addresses.push(value.parse().map_err(|_| {
+                Problem::new(
+                    "UnsupportedAddress",
+                    format!(
+                        "spec.addresses[{index}]: {value:?} is no IP address; write one such as 192.0.2.1"
+                    ),
+                )
+            })?),
+            ref other => {
+                return Err(Problem::new(
+                    "UnsupportedAddress",
+                    format!("spec.addresses[{index}]: type {other} is not supported; use IPAddress"),
+                ));
+            }
+        }
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    Ok(addresses)
+}

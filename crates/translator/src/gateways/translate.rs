@@ -1,0 +1,85 @@
+//! One Gateway.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use lasthop_api_model::Gateway;
+use lasthop_dataplane_api::{Listener, ObjectName};
+
+use super::{Admission, GatewayOutcome, addresses, client_certificate, frontend, ownership};
+use crate::{
+    index::Reader,
+    listener_sets,
+    listeners::{self, Draft},
+    problem::Problem,
+};
+
+/// What comes of a Gateway; `None` when it is not ours.
+pub(crate) fn translate(reader: &Reader<'_>, name: &ObjectName) -> Option<GatewayOutcome> {
+    let gateway = reader.object::<Gateway>(name)?;
+    let class = ownership::owns(reader, gateway)?;
+    let (addresses, bad_address) = match addresses::requested(gateway) {
+        Ok(addresses) => (addresses, None),
+        Err(problem) => (Vec::new(), Some(problem)),
+    };
+    let refused = class.err().or_else(|| bad_parameters(gateway)).or(bad_address);
+
+    let sets = listener_sets::attached(reader, gateway, name);
+    let mut drafts: Vec<Draft<'_>> =
+        gateway.spec.listeners.iter().map(|spec| Draft::of_gateway(name, spec)).collect();
+    for (rank, (set, object)) in sets.accepted.iter().enumerate() {
+        drafts.extend(object.spec.listeners.iter().map(|spec| Draft::of_set(name, set, rank + 1, spec)));
+    }
+    let listeners = listeners::settle(reader, gateway, name, drafts);
+
+    let mut serving = BTreeMap::new();
+    let mut admissions = Vec::with_capacity(listeners.len());
+    let mut outcomes = Vec::with_capacity(listeners.len());
+    for settled in listeners {
+        let serves = refused.is_none() && settled.outcome.serves();
+        admissions.push(Admission {
+            key: settled.outcome.key.clone(),
+            port: settled.spec.port,
+            hostname: settled.hostname.clone(),
+            kinds: settled.outcome.kinds.clone(),
+            from: settled.spec.allowed_routes.namespaces.from.clone(),
+            selector: settled.spec.allowed_routes.namespaces.selector.clone(),
+            serves,
+        });
+        if let Some(protocol) = settled.protocol.filter(|_| serves) {
+            let listener = Listener {
+                key: settled.outcome.key.clone(),
+                port: settled.spec.port,
+                addresses: addresses.clone(),
+                protocol,
+                hostname: settled.hostname,
+                tls: settled.tls,
+            };
+            serving.insert(listener.key.clone(), Arc::new(listener));
+        }
+        outcomes.push(settled.outcome);
+    }
+    let parent_problem = refused.is_some().then(|| {
+        Problem::new("ParentNotAccepted", format!("Gateway {name} is not accepted; see its status"))
+    });
+    Some(GatewayOutcome {
+        sets: sets.verdicts(parent_problem),
+        refused,
+        addresses,
+        admissions,
+        serving,
+        listeners: outcomes,
+        client_certificate: client_certificate::backend_certificate(reader, gateway, name),
+        insecure_frontend: frontend::is_insecure(gateway),
+    })
+}
+
+fn bad_parameters(gateway: &Gateway) -> Option<Problem> {
+    let parameters = gateway.spec.infrastructure.as_ref()?.parameters_ref.as_ref()?;
+    Some(Problem::new(
+        "InvalidParameters",
+        format!(
+            "spec.infrastructure.parametersRef names {} {}; no parameters are supported, remove the field",
+            parameters.kind, parameters.name
+        ),
+    ))
+}

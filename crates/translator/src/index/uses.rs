@@ -1,0 +1,124 @@
+//! What accepted routes use: counted, so that one route's change costs one route.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::Hash,
+};
+
+use lasthop_dataplane_api::{BackendKey, EndpointsKey, ListenerKey, ObjectName};
+
+/// What all routes together use.
+#[derive(Debug, Default)]
+pub(crate) struct Uses {
+    attached: Counts<ListenerKey>,
+    backends: Counts<BackendKey>,
+    endpoints: Counts<EndpointsKey>,
+    users: Counts<(ObjectName, ObjectName)>,
+}
+
+/// What one route uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RouteUses {
+    /// The listeners it is attached to.
+    pub attached: BTreeSet<ListenerKey>,
+    /// The backends it leads to.
+    pub backends: BTreeSet<BackendKey>,
+    /// The Services it names, whether they exist or not, with the Gateway it is reached by.
+    pub services: BTreeSet<(ObjectName, ObjectName)>,
+}
+
+/// What changed for all when one route changed.
+#[derive(Debug, Default)]
+pub(crate) struct UsesChange {
+    /// Gateways with other numbers of attached routes.
+    pub attached: BTreeSet<ObjectName>,
+    /// Backends that are used now and were not, and the other way round.
+    pub backends: Vec<(BackendKey, bool)>,
+    /// The same for endpoints.
+    pub endpoints: Vec<(EndpointsKey, bool)>,
+    /// Services with other Gateways.
+    pub users: BTreeSet<ObjectName>,
+}
+
+#[derive(Debug)]
+struct Counts<K>(BTreeMap<K, u32>);
+
+impl<K> Default for Counts<K> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<K: Clone + Ord + Hash> Counts<K> {
+    /// True when it is the first.
+    fn add(&mut self, key: &K) -> bool {
+        let count = self.0.entry(key.clone()).or_default();
+        *count += 1;
+        *count == 1
+    }
+
+    /// True when it was the last.
+    fn remove(&mut self, key: &K) -> bool {
+        match self.0.get_mut(key) {
+            Some(count) if *count > 1 => {
+                *count -= 1;
+                false
+            }
+            _ => self.0.remove(key).is_some(),
+        }
+    }
+}
+
+impl Uses {
+    /// Puts what a route uses now in place of what it used.
+    pub(crate) fn replace(&mut self, old: &RouteUses, new: &RouteUses) -> UsesChange {
+        let mut change = UsesChange::default();
+        for listener in new.attached.difference(&old.attached) {
+            self.attached.add(listener);
+            change.attached.insert(listener.gateway.clone());
+        }
+        for listener in old.attached.difference(&new.attached) {
+            self.attached.remove(listener);
+            change.attached.insert(listener.gateway.clone());
+        }
+        for backend in new.backends.difference(&old.backends) {
+            if self.backends.add(backend) {
+                change.backends.push((backend.clone(), true));
+                if self.endpoints.add(&backend.service) {
+                    change.endpoints.push((backend.service.clone(), true));
+                }
+            }
+        }
+        for backend in old.backends.difference(&new.backends) {
+            if self.backends.remove(backend) {
+                change.backends.push((backend.clone(), false));
+                if self.endpoints.remove(&backend.service) {
+                    change.endpoints.push((backend.service.clone(), false));
+                }
+            }
+        }
+        for user in new.services.difference(&old.services) {
+            if self.users.add(user) {
+                change.users.insert(user.0.clone());
+            }
+        }
+        for user in old.services.difference(&new.services) {
+            if self.users.remove(user) {
+                change.users.insert(user.0.clone());
+            }
+        }
+        change
+    }
+
+    /// How many routes are attached to a listener.
+    pub(crate) fn attached(&self, listener: &ListenerKey) -> i32 {
+        self.attached.0.get(listener).map_or(0, |count| i32::try_from(*count).unwrap_or(i32::MAX))
+    }
+
+    /// The Gateways whose accepted routes lead to a Service, by name.
+    pub(crate) fn gateways_of(&self, service: &ObjectName) -> Vec<&ObjectName> {
+        let from = (service.clone(), ObjectName::new("", ""));
+        let users = self.users.0.range(from..).map(|(user, _)| user);
+        users.take_while(|(name, _)| name == service).map(|(_, gateway)| gateway).collect()
+    }
+}

@@ -1,0 +1,47 @@
+//! All listeners of a Gateway together.
+
+use lasthop_api_model::Gateway;
+use lasthop_dataplane_api::{ListenerProtocol, ListenerTls, ObjectName};
+
+use super::{Draft, certificates, conflicts, kinds};
+use crate::{gateways, index::Reader, problem::Problem};
+
+/// Decides about all listeners of a Gateway and its sets.
+pub(crate) fn settle<'a>(
+    reader: &Reader<'_>,
+    gateway: &Gateway,
+    name: &ObjectName,
+    mut drafts: Vec<Draft<'a>>,
+) -> Vec<Draft<'a>> {
+    conflicts::mark(&mut drafts);
+    for draft in &mut drafts {
+        let (taken, problem) = kinds::taken(draft.protocol, &draft.spec.allowed_routes);
+        draft.outcome.kinds = taken;
+        if let Some(problem) = problem.filter(|_| draft.protocol.is_some()) {
+            draft.outcome.unresolved.push(problem);
+        }
+        if draft.spec.filters.as_ref().is_some_and(|filters| !filters.requests.is_empty()) {
+            // Left out, a filter that asks who may pass would let everybody pass.
+            draft.outcome.refuse(Problem::new(
+                "UnsupportedValue",
+                "filters: filters of listeners are not supported; put them into the routes",
+            ));
+        }
+        if draft.protocol == Some(ListenerProtocol::HTTPS) {
+            terminate(reader, gateway, name, draft);
+        }
+    }
+    conflicts::note_overlaps(&mut drafts);
+    drafts
+}
+
+fn terminate(reader: &Reader<'_>, gateway: &Gateway, name: &ObjectName, draft: &mut Draft<'_>) {
+    let certificates = certificates::resolve(reader, draft);
+    let frontend = gateways::frontend_of(reader, gateway, name, draft.spec.port);
+    draft.outcome.unresolved.extend(frontend.unresolved);
+    if let Some(problem) = frontend.refused {
+        draft.outcome.refuse(problem);
+    }
+    draft.outcome.incomplete = certificates.is_empty();
+    draft.tls = Some(ListenerTls { certificates, client_validation: frontend.validation });
+}

@@ -1,0 +1,56 @@
+//! What is collected while the rules of a route are translated.
+
+use std::{borrow::Cow, collections::BTreeSet};
+
+use lasthop_dataplane_api::{BackendKey, ObjectName, RouteKey};
+
+use crate::{index::Reader, problem::Problem};
+
+/// The route as one Gateway sees it, and what is found out on the way.
+pub(super) struct Scope<'r, 'a> {
+    pub reader: &'r Reader<'a>,
+    pub route: &'r RouteKey,
+    pub gateway: &'r ObjectName,
+    /// The rule that is being translated.
+    pub rule: usize,
+    /// What is wrong with references.
+    pub unresolved: Vec<Problem>,
+    /// What is wrong with rules, by their place.
+    pub invalid: Vec<(usize, Problem)>,
+    /// The backends the rules lead to.
+    pub backends: BTreeSet<BackendKey>,
+    /// The Services they name.
+    pub services: BTreeSet<ObjectName>,
+}
+
+impl<'r, 'a> Scope<'r, 'a> {
+    pub(super) fn new(reader: &'r Reader<'a>, route: &'r RouteKey, gateway: &'r ObjectName) -> Self {
+        Self {
+            reader,
+            route,
+            gateway,
+            rule: 0,
+            unresolved: Vec::new(),
+            invalid: Vec::new(),
+            backends: BTreeSet::new(),
+            services: BTreeSet::new(),
+        }
+    }
+
+    /// A reference of the rule leads nowhere.
+    pub(super) fn unresolved(&mut self, problem: Problem) {
+        if !self.unresolved.contains(&problem) {
+            self.unresolved.push(problem);
+        }
+    }
+
+    /// The rule cannot be honoured.
+    pub(super) fn invalid(&mut self, reason: &'static str, message: impl Into<Cow<'static, str>>) {
+        self.invalid.push((self.rule, Problem::new(reason, message)));
+    }
+
+    /// The field of the rule, for messages.
+    pub(super) fn field(&self, field: &str) -> String {
+        format!("spec.rules[{}].{field}", self.rule)
+    }
+}

@@ -1,0 +1,123 @@
+//! One route.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use lasthop_dataplane_api::{Attachment, HttpRule, ListenerKey, ObjectName, RouteKey, RuleKey};
+
+use super::{
+    RouteOutcome,
+    attach::{self, Parent},
+    http::RuleBody,
+    scope::Scope,
+    verdicts,
+    view::{RouteView, Rules},
+};
+use crate::{index::Reader, names};
+
+/// Rules of one route at one Gateway are numbered from here times the place of the Gateway among the route's; a route
+/// has at most 16 rules. Rules of different Gateways never meet at one listener, so that their order means nothing,
+/// but each needs its own, because a backend is reached with its Gateway's client certificate.
+const RULES_OF_A_GATEWAY: usize = 1 << 16;
+
+/// What comes of a route; `None` when there is none.
+pub(crate) fn translate(reader: &Reader<'_>, key: &RouteKey) -> Option<RouteOutcome> {
+    let route = super::view(reader, key)?;
+    let parents: Vec<Parent<'_>> =
+        route.parent_refs.iter().filter_map(|parent| attach::parent(reader, key, &route, parent)).collect();
+    let mut outcome = RouteOutcome::default();
+    let accepting = attachments(&parents);
+    let mut scopes = Vec::new();
+    for (place, (gateway, attachments)) in accepting.iter().enumerate() {
+        let mut scope = Scope::new(reader, key, gateway);
+        let bodies = bodies(&mut scope, &route);
+        outcome.uses.services.extend(scope.services.iter().map(|name| (name.clone(), (*gateway).clone())));
+        if !attachments.is_empty() {
+            outcome.uses.backends.append(&mut scope.backends);
+            outcome.rules.extend(bodies.into_iter().map(|(index, body)| {
+                let index = u32::try_from(place * RULES_OF_A_GATEWAY + index).unwrap_or(u32::MAX);
+                Arc::new(assemble(RuleKey { route: key.clone(), index }, &route, attachments, body))
+            }));
+        }
+        scopes.push(scope);
+    }
+    // A route that is accepted nowhere is still told what is wrong with its references.
+    if let (true, Some(parent)) = (scopes.is_empty(), parents.first()) {
+        let mut scope = Scope::new(reader, key, &parent.gateway);
+        bodies(&mut scope, &route);
+        scopes.push(scope);
+    }
+    if let Some(scope) = scopes.first() {
+        let summary = verdicts::Summary::of(scope, rule_count(&route));
+        outcome.said = parents.iter().map(|parent| summary.at(parent)).collect();
+        if summary.accepted() {
+            outcome.uses.attached = attached(&parents);
+        }
+    }
+    Some(outcome)
+}
+
+/// The listeners that serve the route, by Gateway; each once, however many references lead to it.
+fn attachments<'p>(parents: &'p [Parent<'_>]) -> BTreeMap<&'p ObjectName, Vec<Attachment>> {
+    let mut by_gateway: BTreeMap<&ObjectName, Vec<Attachment>> = BTreeMap::new();
+    for parent in parents {
+        let Ok(listeners) = &parent.attached else { continue };
+        let attachments = by_gateway.entry(&parent.gateway).or_default();
+        for listener in listeners.iter().filter(|listener| listener.serves) {
+            if !attachments.iter().any(|known| known.listener == listener.key) {
+                attachments
+                    .push(Attachment { listener: listener.key.clone(), hosts: listener.hosts.clone() });
+            }
+        }
+    }
+    by_gateway
+}
+
+fn attached(parents: &[Parent<'_>]) -> BTreeSet<ListenerKey> {
+    let listeners = parents.iter().filter_map(|parent| parent.attached.as_ref().ok()).flatten();
+    listeners.map(|listener| listener.key.clone()).collect()
+}
+
+fn rule_count(route: &RouteView<'_>) -> usize {
+    match &route.rules {
+        Rules::Http(rules) => rules.len(),
+        Rules::Grpc(rules) => rules.len(),
+        Rules::Streams(rules) => rules.len(),
+    }
+}
+
+/// The rules that can be matched, by their place in the route.
+fn bodies(scope: &mut Scope<'_, '_>, route: &RouteView<'_>) -> Vec<(usize, RuleBody)> {
+    let mut bodies = Vec::new();
+    for index in 0..rule_count(route) {
+        scope.rule = index;
+        let body = match &route.rules {
+            Rules::Http(rules) => rules.get(index).and_then(|rule| scope.http_rule(rule)),
+            Rules::Grpc(rules) => rules.get(index).and_then(|rule| scope.grpc_rule(rule)),
+            Rules::Streams(rules) => {
+                if let Some(references) = rules.get(index) {
+                    scope.check(references);
+                }
+                None
+            }
+        };
+        bodies.extend(body.map(|body| (index, body)));
+    }
+    bodies
+}
+
+fn assemble(key: RuleKey, route: &RouteView<'_>, attachments: &[Attachment], body: RuleBody) -> HttpRule {
+    HttpRule {
+        key,
+        name: body.name,
+        created: names::created(route.metadata),
+        attachments: attachments.to_vec(),
+        matches: body.matches,
+        filters: body.filters,
+        backends: body.backends,
+        timeouts: body.timeouts,
+        retry: body.retry,
+    }
+}

@@ -1,0 +1,63 @@
+//! What routes of all kinds have in common.
+
+use lasthop_api_model::{
+    BackendRef, GrpcRoute, GrpcRouteRule, HttpRoute, HttpRouteRule, ObjectMeta, ParentReference, RouteStatus,
+    TcpRoute, TlsRoute, UdpRoute,
+};
+use lasthop_dataplane_api::{RouteKey, RouteKind};
+
+use crate::index::Reader;
+
+/// A route of any kind.
+#[derive(Debug)]
+pub(crate) struct RouteView<'a> {
+    pub metadata: &'a ObjectMeta,
+    pub parent_refs: &'a [ParentReference],
+    pub hostnames: &'a [String],
+    pub status: Option<&'a RouteStatus>,
+    pub rules: Rules<'a>,
+}
+
+/// The rules of a route.
+#[derive(Debug)]
+pub(crate) enum Rules<'a> {
+    Http(&'a [HttpRouteRule]),
+    Grpc(&'a [GrpcRouteRule]),
+    /// Of TLS, TCP and UDP routes: where connections go.
+    Streams(Vec<&'a [BackendRef]>),
+}
+
+/// A route by its key.
+pub(crate) fn view<'a>(reader: &Reader<'a>, key: &RouteKey) -> Option<RouteView<'a>> {
+    macro_rules! view {
+        ($kind:ty, $hostnames:expr, $rules:expr) => {{
+            let route = reader.object::<$kind>(&key.object)?;
+            let hostnames: fn(&'a $kind) -> &'a [String] = $hostnames;
+            let rules: fn(&'a $kind) -> Rules<'a> = $rules;
+            RouteView {
+                metadata: &route.metadata,
+                parent_refs: &route.spec.parent_refs,
+                hostnames: hostnames(route),
+                status: route.status.as_ref(),
+                rules: rules(route),
+            }
+        }};
+    }
+    Some(match key.kind {
+        RouteKind::HTTPRoute => {
+            view!(HttpRoute, |route| &route.spec.hostnames, |route| Rules::Http(&route.spec.rules))
+        }
+        RouteKind::GRPCRoute => {
+            view!(GrpcRoute, |route| &route.spec.hostnames, |route| Rules::Grpc(&route.spec.rules))
+        }
+        RouteKind::TLSRoute => view!(TlsRoute, |route| &route.spec.hostnames, |route| Rules::Streams(
+            route.spec.rules.iter().map(|rule| &*rule.backend_refs).collect()
+        )),
+        RouteKind::TCPRoute => view!(TcpRoute, |_| &[], |route| Rules::Streams(
+            route.spec.rules.iter().map(|rule| &*rule.backend_refs).collect()
+        )),
+        RouteKind::UDPRoute => view!(UdpRoute, |_| &[], |route| Rules::Streams(
+            route.spec.rules.iter().map(|rule| &*rule.backend_refs).collect()
+        )),
+    })
+}

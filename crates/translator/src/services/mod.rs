@@ -1,0 +1,9 @@
+//! Services: their ports, their endpoints, and the backends made of them.
+
+mod backend;
+mod endpoints;
+mod ports;
+
+pub(crate) use backend::backend;
+pub(crate) use endpoints::endpoints;
+pub(crate) use ports::{app_protocol, is_tcp, is_udp, ports, tcp_port};

@@ -1,0 +1,20 @@
+//! Statuses: our verdicts, merged with what others wrote.
+
+mod class;
+mod condition;
+mod gateway;
+mod listener;
+mod listener_set;
+mod merge;
+mod policy;
+mod route;
+mod sent;
+
+pub(crate) use class::class_status;
+pub(crate) use condition::{Verdict, types};
+pub(crate) use gateway::gateway_status;
+pub(crate) use listener_set::listener_set_status;
+pub(crate) use merge::Said;
+pub(crate) use policy::policy_status;
+pub(crate) use route::route_status;
+pub(crate) use sent::Statuses;

@@ -1,0 +1,3 @@
+//! Tests of the whole: manifests in, snapshot and status out.
+
+mod whole;

@@ -1,0 +1,42 @@
+//! A BackendTLSPolicy by itself.
+
+use std::sync::Arc;
+
+use lasthop_api_model::{BackendTlsPolicy, ResourceKey, ResourceKind};
+use lasthop_dataplane_api::{ObjectName, Sni, UpstreamTlsPolicy, UpstreamTlsSettings};
+use lasthop_tls_verify::{Identity, PeerRequirements, TrustAnchors};
+
+use super::{Compiled, PolicyOutcome, identities, options, targets, trust};
+use crate::{index::Reader, names, problem::Problem};
+
+/// What comes of a policy by itself; `None` when there is none.
+pub(crate) fn translate(reader: &Reader<'_>, name: &ObjectName) -> Option<PolicyOutcome> {
+    let policy = reader.object::<BackendTlsPolicy>(name)?;
+    let key = names::key(ResourceKind::BackendTlsPolicy, name);
+    let targets = targets::resolve(reader, policy, &key);
+    let trust = trust::resolve(reader, policy, &key);
+    let compiled =
+        trust.anchors.and_then(|anchors| compile(reader, policy, &key, anchors, trust.authorities));
+    Some(PolicyOutcome { targets, unresolved: trust.unresolved, compiled })
+}
+
+fn compile(
+    reader: &Reader<'_>,
+    policy: &BackendTlsPolicy,
+    key: &ResourceKey,
+    anchors: Arc<TrustAnchors>,
+    authorities: Vec<(Arc<str>, usize)>,
+) -> Result<Compiled, Problem> {
+    let validation = &policy.spec.validation;
+    let hostname = identities::hostname(validation)?;
+    let mut settings = UpstreamTlsSettings::new(
+        PeerRequirements::new(anchors, identities::subject_alt_names(validation)?),
+        Sni::Name(hostname.clone()),
+    );
+    let own_certificate = options::apply(reader, key, &policy.spec.options, &mut settings)?;
+    if settings.peer.identities.is_empty() {
+        settings.peer.identities.push(Identity::Dns(hostname));
+    }
+    let source = format!("{}/{}", key.namespace, key.name);
+    Ok(Compiled { policy: Arc::new(UpstreamTlsPolicy::new(source, settings)), own_certificate, authorities })
+}

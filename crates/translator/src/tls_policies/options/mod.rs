@@ -1,0 +1,103 @@
+//! The options of a policy: `spec.options` with our prefix.
+//!
+//! | key | value |
+//! |---|---|
+//! | `min-version`, `max-version` | `1.2` or `1.3` |
+//! | `cipher-suites`, `groups` | IANA names, separated by commas, in order of preference |
+//! | `alpn` | protocols, separated by commas, in order of preference |
+//! | `client-certificate-ref` | a Secret of the policy's namespace; counts before the Gateway's |
+//! | `crl-ref` | `ConfigMap/NAME` or `Secret/NAME` of the policy's namespace, key `ca.crl` |
+//! | `spki-pins` | SHA-256 of a SubjectPublicKeyInfo in base64, separated by commas |
+//! | `verify` | `full`, `chain`, `none` |
+//! | `sni` | `hostname`, `none`, `request-host`, or a name |
+//! | `subject-ip-sans` | addresses, separated by commas |
+//! | `verify-depth` | the most intermediate certificates, 0 to 16 |
+//! | `session-resumption` | `true`, `false` |
+
+mod material;
+mod peer;
+mod protocol;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use lasthop_api_model::ResourceKey;
+use lasthop_dataplane_api::UpstreamTlsSettings;
+
+use crate::{index::Reader, problem::Problem};
+
+/// What our options begin with; others are somebody else's.
+pub(crate) const OPTION_PREFIX: &str = "lasthop.dev/";
+
+const KNOWN: &[&str] = &[
+    "alpn",
+    "cipher-suites",
+    "client-certificate-ref",
+    "crl-ref",
+    "groups",
+    "max-version",
+    "min-version",
+    "session-resumption",
+    "sni",
+    "spki-pins",
+    "subject-ip-sans",
+    "verify",
+    "verify-depth",
+];
+
+/// Applies a policy's options. Gives the reference of its own client certificate, if it has one.
+///
+/// An option or a value that is not known, and one that the TLS stack cannot honour, is a refusal of the policy.
+pub(super) fn apply(
+    reader: &Reader<'_>,
+    key: &ResourceKey,
+    options: &BTreeMap<String, String>,
+    settings: &mut UpstreamTlsSettings,
+) -> Result<Option<Arc<str>>, Problem> {
+    let mut own_certificate = None;
+    for (option, value) in options {
+        let Some(name) = option.strip_prefix(OPTION_PREFIX) else { continue };
+        let value = value.trim();
+        let applied = match name {
+            "min-version" => protocol::version(value).map(|version| settings.min_version = version),
+            "max-version" => protocol::version(value).map(|version| settings.max_version = version),
+            "cipher-suites" => protocol::cipher_suites(value).map(|suites| settings.cipher_suites = suites),
+            "groups" => protocol::groups(value).map(|groups| settings.groups = groups),
+            "alpn" => protocol::alpn(value).map(|alpn| settings.alpn = alpn),
+            "session-resumption" => protocol::switch(value).map(|on| settings.resumption = on),
+            "sni" => peer::sni(value, settings),
+            "subject-ip-sans" => peer::addresses(value).map(|found| settings.peer.identities.extend(found)),
+            "spki-pins" => peer::pins(value).map(|pins| settings.peer.pins = pins),
+            "verify" => {
+                peer::mode(value, reader.options.allow_insecure_verify).map(|mode| settings.peer.mode = mode)
+            }
+            "verify-depth" => peer::depth(value).map(|depth| settings.peer.max_depth = Some(depth)),
+            "crl-ref" => material::crls(reader, key, value).map(|crls| settings.peer.crls = crls),
+            "client-certificate-ref" => {
+                material::certificate(reader, key, value).map(|(reference, certificate)| {
+                    settings.client_certificate = Some(certificate);
+                    own_certificate = Some(reference);
+                })
+            }
+            _ => {
+                let known: Vec<_> = KNOWN.iter().map(|known| format!("{OPTION_PREFIX}{known}")).collect();
+                Err(format!("is not known; there are {}", known.join(", ")))
+            }
+        };
+        applied.map_err(|message| invalid(option, &message))?;
+    }
+    protocol::check(settings, &reader.options.capabilities)
+        .map_err(|(name, message)| invalid(&format!("{OPTION_PREFIX}{name}"), &message))?;
+    Ok(own_certificate)
+}
+
+fn invalid(option: &str, message: &str) -> Problem {
+    Problem::new("Invalid", format!("spec.options[{option}]: {message}"))
+}
+
+/// The entries of a list. An empty one is a mistake.
+fn entries(value: &str) -> Result<impl Iterator<Item = &str>, String> {
+    if value.split(',').any(|entry| entry.trim().is_empty()) {
+        return Err(format!("{value:?} has an empty entry; separate entries by single commas"));
+    }
+    Ok(value.split(',').map(str::trim))
+}
