@@ -55,7 +55,7 @@ pub(super) fn parse(authority: &[u8]) -> Result<(HostName, Option<u16>), &'stati
         Some(b'[') => {
             let close = memchr::memchr(b']', authority).ok_or("the host's address has no end")?;
             let address = authority.get(1..close).and_then(|inside| std::str::from_utf8(inside).ok());
-            if !address.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok()) {
+            if address.is_none_or(|address| address.parse::<std::net::Ipv6Addr>().is_err()) {
                 return Err("the host in brackets is no IPv6 address");
             }
             close + 1

@@ -120,7 +120,9 @@ mod tests {
     fn normal(target: &str) -> Result<String, &'static str> {
         let mut uri: Uri = target.parse().map_err(|_| "no URI")?;
         normalise(&mut uri)?;
-        Ok(uri.to_string())
+        // As it stands: the URI's own text would put a missing slash in.
+        let origin = uri.authority().map_or(String::new(), |authority| format!("http://{authority}"));
+        Ok(origin + uri.path_and_query().map_or("", |target| target.as_str()))
     }
 
     #[test]
@@ -174,6 +176,7 @@ mod tests {
             "/a%00.html",
             "/%0d%0aX",
             "/%0A",
+            "/%0d",
             "/ü",
             "/a%2g",
             "/..?a",

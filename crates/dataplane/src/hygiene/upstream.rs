@@ -24,7 +24,7 @@ pub(crate) struct UpstreamForm {
 ///
 /// Call it once per attempt, after the filters.
 pub(crate) fn to_upstream(parts: &mut Parts, form: UpstreamForm) {
-    let protocol = if form.upgrade && !form.http2 { parts.headers.remove(header::UPGRADE) } else { None };
+    let protocol = if form.upgrade { parts.headers.remove(header::UPGRADE) } else { None };
     connection::remove(&mut parts.headers);
     connection::reduce_te(&mut parts.headers);
     if form.http2 {

@@ -270,6 +270,8 @@ fn precedence_goes_by_the_order_of_the_api() {
         // The winner has the later name and the younger route, so that only the match can decide.
         let winner = || HttpRule { created: 9, ..rule("z", 0, &[], vec![first.clone()]) };
         let loser = || rule("a", 0, &[], vec![second.clone()]);
+        let compiled = [winner(), loser()].map(|rule| CompiledRule::compile(&Arc::new(rule)));
+        assert!(precedence::order((&compiled[0], 0), (&compiled[1], 0)).is_lt(), "{name}");
         assert_eq!(find(&table([winner(), loser()]), "h", request()).as_deref(), Some("z/0/0"), "{name}");
         assert_eq!(find(&table([loser(), winner()]), "h", request()).as_deref(), Some("z/0/0"), "{name}");
     }
@@ -295,6 +297,8 @@ fn ties_go_to_the_older_route_then_by_name_then_by_place() {
     assert_eq!(winner(vec![at("b", 0, 5), at("a", 0, 5)]), "a/0/0");
     assert_eq!(winner(vec![at("a", 1, 5), at("a", 0, 5)]), "a/0/0");
     assert_eq!(winner(vec![at("a", 10, 5), at("a", 9, 5)]), "a/9/0");
+    let second = HttpRule { matches: vec![exact("/other"), prefix("/")], ..at("a", 0, 5) };
+    assert_eq!(winner(vec![second, at("a", 1, 5)]), "a/0/1");
     // As texts: "a-b/a" is before "a/z", because '-' is less than '/'.
     assert_eq!(winner(vec![in_namespace("a", at("z", 0, 5)), in_namespace("a-b", at("a", 0, 5))]), "a/0/0");
     assert_eq!(winner(vec![in_namespace("b", at("a", 0, 5)), in_namespace("a", at("z", 0, 5))]), "z/0/0");
@@ -391,6 +395,19 @@ fn a_rule_is_replaced_and_removed_without_traces() {
     }
     assert!(table.routes.is_empty());
     table.set_rule(&rule("r", 0, &[], vec![]).key, None);
+}
+
+#[test]
+fn paths_of_one_length_come_and_go_one_by_one() {
+    let mut table = table([
+        rule("a", 0, &[], vec![prefix("/a"), exact("/long/path")]),
+        rule("b", 0, &[], vec![prefix("/b"), exact("/e")]),
+    ]);
+    assert_eq!(find(&table, "h", get("/long/path")).as_deref(), Some("a/0/1"));
+    table.set_rule(&rule("a", 0, &[], vec![]).key, None);
+    assert_eq!(find(&table, "h", get("/b/x")).as_deref(), Some("b/0/0"));
+    assert_eq!(find(&table, "h", get("/e")).as_deref(), Some("b/0/1"));
+    assert_eq!(find(&table, "h", get("/a")), None);
 }
 
 #[test]

@@ -63,6 +63,7 @@ mod tests {
         assert!(!is_match("/v[0-9]+", "/v12/x"));
         assert!(!is_match("/v[0-9]+", "x/v12"));
         assert!(is_match("a|ab", "ab"));
+        assert!(!is_match("a|b", "ax") && !is_match("a|b", "xb"));
         assert!(!is_match("a", "a\n"));
         assert!(is_match(r"\d\w\s", "1a "));
         assert!(is_match("(?i)abc", "aBC"));
