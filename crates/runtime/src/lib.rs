@@ -3,6 +3,7 @@
 
 pub mod access_log;
 pub mod admin;
+pub mod control_loop;
 pub mod file_limit;
 pub mod logging;
 pub mod metrics;
@@ -10,3 +11,4 @@ pub mod settings;
 pub mod shutdown;
 pub mod source;
 pub mod state;
+pub mod status;

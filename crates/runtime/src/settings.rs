@@ -43,6 +43,9 @@ pub struct Settings {
     pub access_log_format: Option<LogFormat>,
     /// How often the folder is looked over without an event; for file systems that send none.
     pub poll_interval: Span,
+    /// Whether TLS policies may verify less than chain and name (`lasthop.dev/verify: chain` or `none`).
+    #[serde(deserialize_with = "values::truth")]
+    pub allow_insecure_verify: bool,
 }
 
 impl Default for Settings {
@@ -58,6 +61,7 @@ impl Default for Settings {
             access_log: AccessLogOutput::Stdout,
             access_log_format: None,
             poll_interval: Span::seconds(2),
+            allow_insecure_verify: false,
         }
     }
 }

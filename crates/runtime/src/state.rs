@@ -6,7 +6,9 @@ use std::sync::{
 };
 
 use lasthop_dataplane_api::Snapshot;
-use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::status::Board;
 
 /// How far the process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +22,25 @@ pub enum Phase {
 }
 
 /// The state, shared between the loop that changes it and the admin endpoint.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct State {
     phase: AtomicU8,
+    ready: watch::Sender<bool>,
     snapshot: Mutex<Arc<Snapshot>>,
-    status: Mutex<Arc<Value>>,
+    board: Mutex<Board>,
 }
 
 impl State {
+    /// The state at the start. `controller` is the name our conditions carry.
+    pub fn new(controller: impl Into<String>) -> Self {
+        Self {
+            phase: AtomicU8::new(Phase::Starting as u8),
+            ready: watch::Sender::new(false),
+            snapshot: Mutex::default(),
+            board: Mutex::new(Board::new(controller)),
+        }
+    }
+
     /// How far the process is.
     pub fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Acquire) {
@@ -40,6 +53,13 @@ impl State {
     /// Notes how far the process is. It only ever goes forwards.
     pub fn set_phase(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::AcqRel);
+        self.ready.send_if_modified(|ready| !std::mem::replace(ready, true));
+    }
+
+    /// Waits until something is in force.
+    pub async fn ready(&self) {
+        // The sender lives as long as `self` does.
+        let _ = self.ready.subscribe().wait_for(|ready| *ready).await;
     }
 
     /// The snapshot in force.
@@ -53,14 +73,9 @@ impl State {
         change(Arc::make_mut(&mut lock(&self.snapshot)));
     }
 
-    /// The objects' conditions and the source's problems, ready to be shown.
-    pub fn status(&self) -> Arc<Value> {
-        lock(&self.status).clone()
-    }
-
-    /// Replaces the conditions and problems.
-    pub fn set_status(&self, status: Value) {
-        *lock(&self.status) = Arc::new(status);
+    /// Looks at the conditions and problems, or changes them.
+    pub fn change_board<T>(&self, change: impl FnOnce(&mut Board) -> T) -> T {
+        change(&mut lock(&self.board))
     }
 }
 
@@ -72,18 +87,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_phase_only_goes_forwards() {
-        let state = State::default();
+    #[tokio::test]
+    async fn the_phase_only_goes_forwards() {
+        let state = State::new("us");
         assert_eq!(state.phase(), Phase::Starting);
         state.set_phase(Phase::Draining);
         state.set_phase(Phase::Ready);
         assert_eq!(state.phase(), Phase::Draining);
+        state.ready().await;
     }
 
     #[test]
     fn a_snapshot_that_is_looked_at_stays_as_it_is() {
-        let state = State::default();
+        let state = State::new("us");
         let seen = state.snapshot();
         state.change_snapshot(|snapshot| snapshot.version = 2);
         assert_eq!((seen.version, state.snapshot().version), (0, 2));

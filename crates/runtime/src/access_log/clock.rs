@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use jiff::Timestamp;
+use k8s_openapi::jiff::Timestamp;
 
 const LENGTH: usize = "2026-01-01T00:00:00.000Z".len();
 

@@ -59,8 +59,8 @@ impl Pages {
                 self.large(move || to_json(snapshot.as_ref())).await
             }
             "/status" => {
-                let status = self.state.status();
-                self.large(move || to_json(status.as_ref())).await
+                let state = self.state.clone();
+                self.large(move || to_json(&state.change_board(|board| board.to_json()))).await
             }
             _ => page(StatusCode::NOT_FOUND, TEXT, format!("there is no such page; there are\n{INDEX}")),
         }

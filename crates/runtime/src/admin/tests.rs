@@ -10,7 +10,7 @@ use super::*;
 use crate::state::Phase;
 
 async fn start() -> (SocketAddr, Arc<State>) {
-    let state = Arc::new(State::default());
+    let state = Arc::new(State::new("lasthop.dev/gateway"));
     let admin = Admin::bind((Ipv4Addr::LOCALHOST, 0).into(), state.clone(), Metrics::new().unwrap()).await;
     let admin = admin.unwrap();
     let address = admin.address().unwrap();
@@ -44,11 +44,10 @@ async fn readiness_follows_the_phase() {
 async fn the_pages_show_what_is_in_force() {
     let (address, state) = start().await;
     state.change_snapshot(|snapshot| snapshot.version = 7);
-    state.set_status(json!({"problems": []}));
     let (status, body) = ask(address, "GET /snapshot?x=y").await;
     let snapshot: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &snapshot["version"]), (200, &json!(7)));
-    assert_eq!(ask(address, "GET /status").await, (200, "{\"problems\":[]}".to_owned()));
+    assert_eq!(ask(address, "GET /status").await, (200, "{\"objects\":[],\"problems\":[]}".to_owned()));
     let (status, body) = ask(address, "GET /metrics").await;
     assert!(status == 200 && body.contains("lasthop_config_version 0"), "{body}");
     let (status, body) = ask(address, "GET /metric").await;

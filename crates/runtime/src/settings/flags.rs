@@ -54,4 +54,8 @@ pub struct Flags {
     #[arg(long, value_name = "TIME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub poll_interval: Option<Span>,
+    /// Let policies verify less than chain and name (lasthop.dev/verify: chain or none)
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_insecure_verify: Option<bool>,
 }

@@ -47,6 +47,7 @@ fn every_setting_can_come_from_the_environment_as_text() {
         ("LASTHOP_ACCESS_LOG", "/var/log/access"),
         ("LASTHOP_ACCESS_LOG_FORMAT", "text"),
         ("LASTHOP_POLL_INTERVAL", "1m"),
+        ("LASTHOP_ALLOW_INSECURE_VERIFY", "true"),
     ]);
     let settings = layers::load(&Flags::default(), environment).unwrap();
     assert_eq!(settings.config.as_deref(), Some(Path::new("1")));
@@ -57,6 +58,7 @@ fn every_setting_can_come_from_the_environment_as_text() {
     assert_eq!(settings.access_log, AccessLogOutput::File("/var/log/access".into()));
     assert_eq!(settings.access_log_format, Some(LogFormat::Text));
     assert_eq!(settings.poll_interval, Span::seconds(60));
+    assert!(settings.allow_insecure_verify);
 }
 
 #[test]

@@ -236,3 +236,19 @@ pub(super) fn optional_count<'de, D: Deserializer<'de>>(
             .map_err(|_| de::Error::custom(format!("{text:?} is not a whole number above 0"))),
     }
 }
+
+/// true or false, also as a text.
+pub(super) fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "true or false")]
+    enum Written {
+        Truth(bool),
+        Text(String),
+    }
+    match Written::deserialize(deserializer)? {
+        Written::Truth(truth) => Ok(truth),
+        Written::Text(text) => {
+            text.parse().map_err(|_| de::Error::custom(format!("{text:?} is neither true nor false")))
+        }
+    }
+}

@@ -91,6 +91,11 @@ impl FolderSource {
         self.first.as_ref()
     }
 
+    /// The same, for somebody who will not ask for more.
+    pub fn take_first(&mut self) -> Option<SourceEvent> {
+        self.first.take()
+    }
+
     /// What makes it look at once.
     pub fn refresh(&self) -> Refresh {
         self.refresh.clone()

@@ -1,0 +1,85 @@
+//! A hop in words.
+
+use lasthop_dataplane_api::Sni;
+use lasthop_tls_verify::VerifyMode;
+use lasthop_translator::{Hop, HopPolicy, HopTls};
+
+/// The rule, as `HTTPRoute default/shop, rule 0`.
+pub(crate) fn rule(hop: &Hop) -> String {
+    let Hop { route, rule, rule_name, .. } = hop;
+    match rule_name {
+        Some(name) => format!("{} {}, rule {rule} ({name})", route.kind, route.object),
+        None => format!("{} {}, rule {rule}", route.kind, route.object),
+    }
+}
+
+/// The backend, with what else is known about it.
+pub(crate) fn backend(hop: &Hop) -> String {
+    let mut text = hop.backend.to_string();
+    match hop.weight {
+        None => text.push_str(", mirror"),
+        Some(1) => {}
+        Some(weight) => text.push_str(&format!(", weight {weight}")),
+    }
+    text
+}
+
+/// How many endpoints are ready.
+pub(crate) fn endpoints(hop: &Hop) -> String {
+    match (&hop.tls, hop.endpoints) {
+        (HopTls::Unresolved { .. }, _) => "-".to_owned(),
+        (_, 0) => "0 (503)".to_owned(),
+        (_, count) => count.to_string(),
+    }
+}
+
+/// Whether and how it is encrypted.
+pub(crate) fn tls(hop: &Hop) -> String {
+    match &hop.tls {
+        HopTls::Plaintext { .. } => "plaintext: no BackendTLSPolicy targets the port".to_owned(),
+        HopTls::Unresolved { reason } => format!("leads nowhere (500): {reason}"),
+        HopTls::Refused(refusal) => {
+            format!("refused (502) by {}: {}: {}", refusal.policy, refusal.reason, refusal.message)
+        }
+        HopTls::Policy(policy) => of_policy(policy),
+    }
+}
+
+fn of_policy(policy: &HopPolicy) -> String {
+    let HopPolicy {
+        policy,
+        id: _,
+        authorities,
+        identities,
+        verify,
+        sni,
+        client_certificate,
+        min_version,
+        max_version,
+    } = policy;
+    let authorities: Vec<String> = authorities
+        .iter()
+        .map(|(source, count)| {
+            format!("{source} ({count} certificate{})", if *count == 1 { "" } else { "s" })
+        })
+        .collect();
+    let identities: Vec<String> = identities.iter().map(ToString::to_string).collect();
+    let verified = match verify {
+        VerifyMode::Full => {
+            format!("verified by CA {}, name {}", authorities.join(" + "), identities.join(" or "))
+        }
+        VerifyMode::Chain => format!("verified by CA {}, any name", authorities.join(" + ")),
+        VerifyMode::None => "not verified".to_owned(),
+    };
+    let sni = match sni {
+        Sni::Name(name) => name.to_string(),
+        Sni::None => "none".to_owned(),
+        Sni::RequestHost => "the request's host".to_owned(),
+    };
+    let versions = match min_version == max_version {
+        true => min_version.to_string(),
+        false => format!("{min_version} to {max_version}"),
+    };
+    let client = client_certificate.as_deref().unwrap_or("none");
+    format!("TLS {versions} {verified}; SNI {sni}; client certificate {client}; policy {policy}")
+}

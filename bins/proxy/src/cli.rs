@@ -1,0 +1,105 @@
+//! The command line.
+
+use std::{fmt::Display, path::PathBuf, process::ExitCode};
+
+use lasthop_runtime::settings::{Flags, TlsBackendName};
+
+/// What `check` and `run` answer with when the command line, the settings or the folder cannot be used at all.
+pub(crate) const UNUSABLE: u8 = 2;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  run    0 after SIGTERM or SIGINT, 1 if it cannot start or drain in time, 2 if flags, settings or --config are unusable
+  check  0 if everything is in force, 1 if something is refused, 2 if it cannot be read at all
+  demo   0 if every request got what it should, 1 if one did not, 2 if the demo cannot start";
+
+/// Kubernetes Gateway API from a folder of manifests, with verified TLS to the backends.
+#[derive(Debug, clap::Parser)]
+#[command(name = "lasthop-proxy", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Serve what the manifests say, and follow their changes
+    ///
+    /// Every flag but --settings can be set in the environment (LASTHOP_CONFIG, LASTHOP_LOG_FORMAT ...) and in the
+    /// settings file (config, log-format ...). SIGHUP reads the folder again and opens the access log anew; SIGTERM
+    /// and SIGINT end the process after the requests under way, a second one at once.
+    Run(Flags),
+    /// Print the conditions of all objects, and every hop with its TLS, without serving
+    Check(CheckFlags),
+    /// Show it: good and bad TLS backends, the manifests for them, and what becomes of a request to each
+    Demo(DemoFlags),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct CheckFlags {
+    /// How the answer looks: table or json
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) settings: CheckSettings,
+}
+
+/// The settings that `check` looks at.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct CheckSettings {
+    /// Folder of manifests (*.yaml, *.yml, *.json, read recursively), or a single file
+    #[arg(long, value_name = "DIR")]
+    config: Option<PathBuf>,
+    /// Settings in TOML [env: LASTHOP_SETTINGS]
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// TLS stack whose abilities are assumed: rustls or boringssl, as far as built in
+    #[arg(long, value_name = "STACK")]
+    tls_backend: Option<TlsBackendName>,
+    /// Let policies verify less than chain and name
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    allow_insecure_verify: Option<bool>,
+}
+
+impl From<&CheckSettings> for Flags {
+    fn from(flags: &CheckSettings) -> Self {
+        let CheckSettings { config, settings, tls_backend, allow_insecure_verify } = flags.clone();
+        Self { config, settings, tls_backend, allow_insecure_verify, ..Self::default() }
+    }
+}
+
+/// How an answer looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Output {
+    Table,
+    Json,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct DemoFlags {
+    /// Port for plain HTTP; the next free one if it is taken
+    #[arg(long, value_name = "N", default_value_t = 8080)]
+    pub(crate) port: u16,
+    /// Port for HTTPS; the next free one if it is taken
+    #[arg(long, value_name = "N", default_value_t = 8443)]
+    pub(crate) https_port: u16,
+    /// Folder for the manifests: new, empty, or an earlier demo's [default: one below the system's temporary folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// End after the table
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Log level, or directives such as info,lasthop_dataplane=debug
+    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    pub(crate) log_level: String,
+    /// TLS stack of the proxy: rustls or boringssl, as far as built in
+    #[arg(long, value_name = "STACK")]
+    pub(crate) tls_backend: Option<TlsBackendName>,
+}
+
+/// Says why nothing can be done, and answers the exit code.
+#[expect(clippy::print_stderr, reason = "there is no log yet, or none that the user asked for")]
+pub(crate) fn refuse(why: &dyn Display) -> ExitCode {
+    eprintln!("lasthop-proxy: {why}");
+    ExitCode::from(UNUSABLE)
+}

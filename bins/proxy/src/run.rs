@@ -1,0 +1,258 @@
+//! `run`: serves what the manifests say, and follows their changes.
+
+mod stack;
+
+use std::{
+    io,
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use lasthop_dataplane::{Limits, NativeDataplane, NativeOptions};
+use lasthop_dataplane_api::{AccessLog, AccessRecord, Dataplane, TlsStack};
+use lasthop_runtime::{
+    access_log::{AccessLogError, AccessLogWriter},
+    admin::{Admin, AdminError},
+    control_loop::ControlLoop,
+    file_limit,
+    logging::{self, LoggingError},
+    metrics::Metrics,
+    settings::{AdminAddress, Flags, Settings, SettingsError},
+    shutdown::{Request, Signals},
+    source::folder::{FolderError, FolderSource, Refresh},
+    state::{Phase, State},
+    status::LoggedStatus,
+};
+use lasthop_translator::{Options, Translator};
+use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
+
+use crate::cli;
+pub(crate) use stack::{NoStack, backend, options, stack};
+
+/// For the last lines of the access log.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Why the proxy cannot run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Logging(#[from] LoggingError),
+    #[error(
+        "no manifests are named; name a folder with --config DIR (setting \"config\", environment variable \
+         LASTHOP_CONFIG)"
+    )]
+    NoConfig,
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    #[error(
+        "{0}: there is no Gateway in it; expected are Kubernetes manifests (*.yaml, *.yml, *.json) with a Gateway, \
+         its routes, and the Services and EndpointSlices they lead to"
+    )]
+    NoGateway(String),
+    #[error(transparent)]
+    Stack(#[from] NoStack),
+    #[error(transparent)]
+    AccessLog(#[from] AccessLogError),
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    #[error(transparent)]
+    Dataplane(#[from] lasthop_dataplane::StartError),
+    #[error("metrics cannot be set up: {0}")]
+    Metrics(#[from] prometheus::Error),
+    #[error("the process cannot be set up: {0}")]
+    Process(#[from] io::Error),
+}
+
+impl RunError {
+    /// Whether another command line, settings or folder would mend it.
+    fn is_usage(&self) -> bool {
+        !matches!(self, Self::Admin(_) | Self::Dataplane(_) | Self::Metrics(_) | Self::Process(_))
+    }
+}
+
+/// The command.
+pub(crate) fn main(flags: &Flags) -> ExitCode {
+    let outcome = Settings::load(flags).map_err(RunError::from).and_then(|settings| {
+        logging::start(settings.log_format, &settings.log_level)?;
+        let runtime = runtime()?;
+        runtime.block_on(async {
+            let proxy = Proxy::start(&settings, None).await?;
+            Ok(proxy.until_asked().await)
+        })
+    });
+    match outcome {
+        Ok(ended) => ended,
+        Err(error) if error.is_usage() => cli::refuse(&error),
+        Err(error) => {
+            cli::refuse(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The shell's own runtime: the loop, the admin endpoint and the signals. Requests are served by the dataplane's
+/// workers.
+pub(crate) fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(4)
+        .thread_name("control")
+        .enable_all()
+        .build()
+}
+
+/// A running proxy.
+pub(crate) struct Proxy {
+    pub(crate) state: Arc<State>,
+    dataplane: Arc<NativeDataplane>,
+    access_log: Option<Arc<AccessLogWriter>>,
+    refresh: Refresh,
+    signals: Signals,
+    stop: oneshot::Sender<()>,
+    control: JoinHandle<()>,
+    drain_timeout: Duration,
+}
+
+impl Proxy {
+    /// Starts everything. `access_log` replaces the one of the settings.
+    pub(crate) async fn start(
+        settings: &Settings,
+        access_log: Option<Arc<dyn AccessLog>>,
+    ) -> Result<Self, RunError> {
+        // First, so that nothing that comes later is left half done by a signal.
+        let signals = Signals::take()?;
+        let config = settings.config.as_deref().ok_or(RunError::NoConfig)?;
+        let stack = stack(settings.tls_backend)?;
+        let metrics = Metrics::new()?;
+        metrics.set_build(stack.name(), &stack::built_in());
+        let source = FolderSource::open(config, settings.poll_interval.0)?;
+        has_gateway(&source, config)?;
+        let refresh = source.refresh();
+
+        let writer = match &access_log {
+            Some(_) => None,
+            None => {
+                let format = settings.access_log_format.unwrap_or(settings.log_format);
+                AccessLogWriter::start(&settings.access_log, format, metrics.access_log_dropped.clone())?
+            }
+        };
+        let open_files = file_limit::raise();
+        let access_log: Arc<dyn AccessLog> = match (&writer, access_log) {
+            (_, Some(given)) => given,
+            (Some(writer), None) => writer.clone(),
+            (None, None) => Arc::new(Nowhere),
+        };
+        let workers = settings.workers.map_or(0, Into::into);
+        let options = NativeOptions { workers, tls_stack: stack, access_log, limits: Limits::default() };
+        let dataplane = Arc::new(NativeDataplane::new(options)?);
+        metrics.register(Box::new(dataplane.collector()))?;
+
+        let options = options_of(stack, &dataplane, settings);
+        let state = Arc::new(State::new(options.controller_name.clone()));
+        if let AdminAddress::At(address) = settings.admin {
+            let admin = Admin::bind(address, state.clone(), metrics.clone()).await?;
+            tracing::info!(address = %admin.address()?, "the admin endpoint serves");
+            tokio::spawn(admin.serve());
+        }
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            tls_backend = stack.name(),
+            config = %config.display(),
+            open_files,
+            "starting"
+        );
+        let control = ControlLoop {
+            translator: Translator::new(options),
+            dataplane: dataplane.clone(),
+            sink: LoggedStatus::new(state.clone(), metrics.clone()),
+            state: state.clone(),
+            metrics,
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let control = tokio::spawn(control.run(source, async {
+            let _ = stopped.await;
+        }));
+        let drain_timeout = settings.drain_timeout.0;
+        Ok(Self { state, dataplane, access_log: writer, refresh, signals, stop, control, drain_timeout })
+    }
+
+    /// Serves until a signal ends it.
+    pub(crate) async fn until_asked(mut self) -> ExitCode {
+        loop {
+            match self.signals.next().await {
+                Request::Drain => return self.drain().await,
+                Request::Reread => {
+                    tracing::info!("asked to read everything again");
+                    self.refresh.ask();
+                    if let Some(log) = &self.access_log {
+                        log.reopen();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets requests under way end.
+    pub(crate) async fn drain(self) -> ExitCode {
+        let Self { state, dataplane, access_log, mut signals, stop, control, drain_timeout, .. } = self;
+        let began = Instant::now();
+        state.set_phase(Phase::Draining);
+        tracing::info!(timeout_s = drain_timeout.as_secs_f64(), "draining: no new connections are taken");
+        // The loop ends by itself when its stop is dropped; an update it is at still takes effect.
+        drop(stop);
+        let ended = tokio::select! {
+            () = dataplane.drain(drain_timeout) => true,
+            () = signals.next_drain() => false,
+        };
+        control.abort();
+        if let Some(log) = access_log {
+            log.close(LAST_LINES);
+        }
+        let seconds = began.elapsed().as_secs_f64();
+        match ended {
+            true if began.elapsed() < drain_timeout => {
+                tracing::info!(seconds, "all requests have ended");
+                ExitCode::SUCCESS
+            }
+            true => {
+                tracing::warn!(
+                    seconds,
+                    "the time for draining is over; requests still under way are cut off"
+                );
+                ExitCode::FAILURE
+            }
+            false => {
+                tracing::warn!(seconds, "asked a second time; requests still under way are cut off");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+fn options_of(stack: TlsStack, dataplane: &NativeDataplane, settings: &Settings) -> Options {
+    let options = options(settings.allow_insecure_verify);
+    debug_assert_eq!(dataplane.tls_capabilities().stack, stack);
+    Options { capabilities: dataplane.tls_capabilities(), ..options }
+}
+
+/// A folder without a Gateway serves nothing, most likely because it is the wrong one. One whose Gateway is broken is
+/// the right one: it is served as soon as it is mended.
+pub(crate) fn has_gateway(source: &FolderSource, config: &Path) -> Result<(), RunError> {
+    let Some(first) = source.first() else { return Ok(()) };
+    let is = |key: &lasthop_api_model::ResourceKey| key.kind == lasthop_api_model::ResourceKind::Gateway;
+    let good = first.applied.iter().any(|object| is(&object.key()));
+    let mut problems = first.problems.iter().flatten().filter(|problem| problem.refuses());
+    let broken = problems.any(|problem| problem.key.as_ref().is_none_or(is));
+    if good || broken { Ok(()) } else { Err(RunError::NoGateway(config.display().to_string())) }
+}
+
+/// The access log that is off.
+struct Nowhere;
+
+impl AccessLog for Nowhere {
+    fn record(&self, _: &AccessRecord<'_>) {}
+}
