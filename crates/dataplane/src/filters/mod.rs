@@ -173,11 +173,6 @@ impl CompiledFilters {
         &self.mirrors
     }
 
-    /// Whether nothing happens to requests and responses, mirrors included.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.filters.is_empty() && self.mirrors.is_empty() && !self.invalid
-    }
-
     /// Whether responses need the request's `Origin` in the context.
     pub(crate) fn wants_origin(&self) -> bool {
         self.filters.iter().any(|filter| matches!(filter, Compiled::Cors(_)))

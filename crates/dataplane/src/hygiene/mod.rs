@@ -28,7 +28,7 @@ pub(crate) use self::{
     host::{HostName, authority},
     limits::HeaderLimits,
     path::with_path,
-    request::{RequestTarget, Violation, check_request, inspect_request},
+    request::check_request,
     response::{check_response, to_downstream},
     trailers::clean_trailers,
     upstream::{UpstreamForm, to_upstream},

@@ -40,14 +40,8 @@ impl Violation {
 /// Checks a request, gives its path the one form that is matched and forwarded, and takes away what belongs to the
 /// client's connection (`Upgrade` stays if it may go on).
 ///
-/// Call it before anything else looks at the request. The limits are the default ones; [`inspect_request`] takes
-/// others and says what is wrong.
-pub(crate) fn check_request(parts: &mut Parts) -> Result<RequestTarget, FailureReason> {
-    inspect_request(parts, HeaderLimits::default()).map_err(|violation| violation.reason)
-}
-
-/// [`check_request`] with given limits, and with what is wrong.
-pub(crate) fn inspect_request(parts: &mut Parts, limits: HeaderLimits) -> Result<RequestTarget, Violation> {
+/// Call it before anything else looks at the request.
+pub(crate) fn check_request(parts: &mut Parts, limits: HeaderLimits) -> Result<RequestTarget, Violation> {
     let target_bytes = parts.uri.path_and_query().map_or(0, |target| target.as_str().len())
         + parts.uri.authority().map_or(0, |authority| authority.as_str().len());
     if !limits.hold(&parts.headers, parts.method.as_str().len() + target_bytes) {

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     downstream::ClientConnection,
     filters::{FilterContext, FilterOutcome},
-    hygiene::{self, Downstream},
+    hygiene::{self, Downstream, HeaderLimits},
     routing::{CompiledBackendRef, CompiledRule, RouteMatch},
     upstream::{Hop, UpstreamBackend},
 };
@@ -100,7 +100,12 @@ pub(crate) fn unanswered(connection: &ClientConnection, reason: &FailureReason, 
 
 impl Exchange {
     async fn serve(&mut self, mut parts: request::Parts, body: Incoming) -> Result<Outcome, FailureReason> {
-        let target = hygiene::check_request(&mut parts)?;
+        let limits = &self.connection.worker.limits;
+        let limits = HeaderLimits { fields: limits.header_fields, bytes: limits.header_bytes };
+        let target = hygiene::check_request(&mut parts, limits).map_err(|violation| {
+            tracing::debug!(detail = violation.detail, "the client's request breaks the protocol");
+            violation.reason
+        })?;
         let client_upgrade = match target.upgrade {
             true => parts.extensions.remove::<OnUpgrade>(),
             false => None,

@@ -9,7 +9,7 @@ fn parts(request: Builder) -> Parts {
 
 fn checked(request: Builder) -> Result<(RequestTarget, Parts), Violation> {
     let mut parts = parts(request);
-    inspect_request(&mut parts, HeaderLimits::default()).map(|target| (target, parts))
+    check_request(&mut parts, HeaderLimits::default()).map(|target| (target, parts))
 }
 
 /// HTTP/1.1 with a host.
@@ -240,8 +240,9 @@ fn headers_have_limits() {
     assert_eq!(too_large(long(32 * 1024 - 21)), Some(FailureReason::HeadersTooLarge));
     assert_eq!(too_large(get(&format!("/{}", "a".repeat(32 * 1024)))), Some(FailureReason::HeadersTooLarge));
     let mut parts = parts(get("/").header("a", "1"));
-    assert!(inspect_request(&mut parts, HeaderLimits { fields: 1, bytes: 1000 }).is_err());
-    assert_eq!(check_request(&mut parts).unwrap().host.as_str(), "a.com");
+    assert!(check_request(&mut parts, HeaderLimits { fields: 1, bytes: 1000 }).is_err());
+    assert!(check_request(&mut parts, HeaderLimits { fields: 2, bytes: 1000 }).is_ok());
+    assert!(check_request(&mut parts, HeaderLimits { fields: 2, bytes: 10 }).is_err());
 }
 
 proptest! {
@@ -266,7 +267,7 @@ proptest! {
         }
         let Ok(request) = request.body(()) else { return Ok(()) };
         let mut parts = request.into_parts().0;
-        let Ok(target) = inspect_request(&mut parts, HeaderLimits::default()) else { return Ok(()) };
+        let Ok(target) = check_request(&mut parts, HeaderLimits::default()) else { return Ok(()) };
         let (uri, headers) = (parts.uri.clone(), parts.headers.clone());
         prop_assert!(!headers.contains_key("connection") && !headers.contains_key("transfer-encoding"));
         prop_assert!(!uri.path().split('/').any(|segment| segment == ".." || segment == "."));
@@ -274,7 +275,7 @@ proptest! {
             prop_assert!(false, "HTTP/2 has no upgrades");
         }
         if !target.upgrade {
-            let again = inspect_request(&mut parts, HeaderLimits::default());
+            let again = check_request(&mut parts, HeaderLimits::default());
             prop_assert_eq!(again.as_ref().map(|target| &target.host), Ok(&target.host));
             prop_assert_eq!(&parts.uri, &uri);
             prop_assert_eq!(&parts.headers, &headers);

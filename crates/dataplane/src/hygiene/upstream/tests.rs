@@ -2,7 +2,7 @@ use http::{Request, request::Builder};
 use proptest::prelude::*;
 
 use super::*;
-use crate::hygiene::check_request;
+use crate::hygiene::{HeaderLimits, check_request};
 
 const HTTP1: UpstreamForm = UpstreamForm { http2: false, tls: true, upgrade: false };
 const HTTP2: UpstreamForm = UpstreamForm { http2: true, tls: true, upgrade: false };
@@ -68,7 +68,7 @@ fn upgrades_go_on_where_they_can() {
         let request = Request::get("/").header("host", "a.com").header("te", "trailers");
         let request = request.header("connection", "upgrade").header("upgrade", "websocket");
         let mut parts = request.body(()).unwrap().into_parts().0;
-        assert!(check_request(&mut parts).unwrap().upgrade);
+        assert!(check_request(&mut parts, HeaderLimits::default()).unwrap().upgrade);
         parts
     };
     let mut parts = request();
@@ -94,7 +94,7 @@ fn upgrades_go_on_where_they_can() {
 fn a_client_cannot_have_a_filters_field_removed() {
     let request = Request::get("/").header("host", "a.com").header("connection", "x-user, x-forwarded-for");
     let mut parts = request.body(()).unwrap().into_parts().0;
-    check_request(&mut parts).unwrap();
+    check_request(&mut parts, HeaderLimits::default()).unwrap();
     // A filter.
     parts.headers.insert("x-user", HeaderValue::from_static("trusted"));
     to_upstream(&mut parts, HTTP1);
@@ -118,7 +118,7 @@ proptest! {
         };
         let Ok(request) = request.body(()) else { return Ok(()) };
         let mut parts = request.into_parts().0;
-        if check_request(&mut parts).is_err() {
+        if check_request(&mut parts, HeaderLimits::default()).is_err() {
             return Ok(());
         }
         let matched = parts.uri.path_and_query().cloned();
@@ -127,7 +127,7 @@ proptest! {
         prop_assert_eq!(crate::hygiene::authority(&parts), Some(authority.as_bytes()));
         // And it reads the same to whoever reads it strictly.
         let mut again = parts.clone();
-        prop_assert!(check_request(&mut again).is_ok());
+        prop_assert!(check_request(&mut again, HeaderLimits::default()).is_ok());
         prop_assert_eq!(again.uri, parts.uri);
     }
 }
