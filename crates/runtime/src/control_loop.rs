@@ -117,7 +117,12 @@ impl<D: Dataplane, S: StatusSink> ControlLoop<D, S> {
             }
         }
         for problem in before.iter().filter(|problem| problem.refuses() && !problems.contains(problem)) {
-            tracing::info!(place = problem.place(), "no longer a problem: {}", problem.message);
+            tracing::info!(
+                "{}: {}: no longer a problem: {}",
+                problem.place(),
+                problem.object,
+                problem.message
+            );
         }
         if failed {
             self.metrics.reload_failures.inc();
@@ -142,3 +147,6 @@ fn log(report: &Report) {
 fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10_000.0).round() / 10.0
 }
+
+#[cfg(test)]
+mod tests;
