@@ -13,7 +13,7 @@ use lasthop_dataplane_api::{Cors, CorsOrigin};
 use self::origin::AllowedOrigin;
 
 /// All fields by which a response speaks about cross-origin requests.
-const RESPONSE_FIELDS: [HeaderName; 6] = [
+static RESPONSE_FIELDS: [HeaderName; 6] = [
     header::ACCESS_CONTROL_ALLOW_ORIGIN,
     header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
     header::ACCESS_CONTROL_ALLOW_METHODS,

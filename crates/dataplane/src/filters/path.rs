@@ -1,9 +1,11 @@
 //! Changes to the path.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use lasthop_dataplane_api::{PathMatch, PathModifier};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use crate::hygiene;
 
 /// What a policy's path cannot have as it stands: a path modifier does not reach into the query.
 const NOT_IN_PATHS: &AsciiSet = &CONTROLS
@@ -48,12 +50,15 @@ impl CompiledPath {
             Self::Prefix(replacement) => replacement,
         };
         let prefix = match matched {
-            None => "",
-            Some(PathMatch::Prefix(prefix)) => prefix.trim_end_matches('/'),
+            None => Cow::Borrowed(""),
+            // The request's path has its one form already.
+            Some(PathMatch::Prefix(prefix)) => hygiene::normal(prefix).ok()?,
             Some(PathMatch::Exact(_) | PathMatch::Regex(_)) => return None,
         };
         // An earlier filter may have changed the path.
-        let rest = path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
+        let rest = path
+            .strip_prefix(prefix.trim_end_matches('/'))
+            .filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
         let path = format!("{replacement}{rest}");
         Some(if path.is_empty() { "/".to_owned() } else { path })
     }

@@ -176,6 +176,7 @@ fn the_matched_prefix_is_replaced_by_whole_segments() {
         ("/foo//bar", "/foo", "/xyz", "/xyz//bar"),
         ("/foo/%2F", "/foo", "/xyz", "/xyz/%2F"),
         ("/foo/bar", "/foo", "xyz", "/xyz/bar"),
+        ("/~foo/bar", "/%7Efoo", "/xyz", "/xyz/bar"),
         ("/foo/bar", "/foo", "/a b?c#d", "/a%20b%3Fc%23d/bar"),
     ] {
         let modifier = PathModifier::ReplacePrefixMatch(replacement.into());

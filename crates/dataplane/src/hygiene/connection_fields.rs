@@ -8,11 +8,11 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// Fields that HTTP/2 must not have (RFC 9113 §8.2.2).
-pub(super) const FORBIDDEN_IN_HTTP2: [HeaderName; 5] =
+pub(super) static FORBIDDEN_IN_HTTP2: [HeaderName; 5] =
     [header::CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE];
 
 /// Fields that end here whether or not `Connection` names them. `TE` is treated apart.
-const HOP_BY_HOP: [HeaderName; 8] = [
+static HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     KEEP_ALIVE,
     PROXY_CONNECTION,
@@ -46,13 +46,12 @@ pub(super) fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
 /// Takes away every field of the connection, also those that `Connection` names.
 pub(super) fn remove(headers: &mut HeaderMap) {
     if headers.contains_key(header::CONNECTION) {
-        let named: SmallVec<[HeaderName; 4]> = options(headers)
-            .filter_map(|option| HeaderName::from_bytes(option.as_bytes()).ok())
-            // Naming these would break the message; they are for all recipients (RFC 9110 §7.6.1).
-            .filter(|name| *name != header::HOST && *name != header::CONTENT_LENGTH && *name != header::TE)
-            .collect();
-        for name in named {
-            headers.remove(name);
+        let lines: SmallVec<[HeaderValue; 2]> = headers.get_all(header::CONNECTION).iter().cloned().collect();
+        for option in lines.iter().flat_map(tokens) {
+            // Taking these away would break the message; they are for all recipients (RFC 9110 §7.6.1).
+            if !["host", "content-length", "te"].into_iter().any(|name| name.eq_ignore_ascii_case(option)) {
+                headers.remove(option);
+            }
         }
     }
     for name in &HOP_BY_HOP {

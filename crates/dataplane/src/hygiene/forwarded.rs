@@ -1,7 +1,8 @@
 //! Telling the backend who asked.
 
-use std::{fmt::Write, net::IpAddr};
+use std::{fmt, io::Write, net::IpAddr};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 
 use super::host::authority;
@@ -34,20 +35,23 @@ pub(crate) fn add_forwarded(parts: &mut Parts, downstream: Downstream<'_>) {
         None => authority(parts).and_then(|authority| HeaderValue::from_bytes(authority).ok()),
     };
     if parts.headers.contains_key(header::FORWARDED) {
-        let mut element = match client {
-            IpAddr::V4(address) => format!("for={address}"),
-            IpAddr::V6(address) => format!("for=\"[{address}]\""),
-        };
-        if let Some(host) = host.as_ref().and_then(|host| host.to_str().ok()) {
-            // A host was checked: it has nothing that would end the quotation.
-            let _ = write!(element, ";host=\"{host}\"");
+        let scheme = downstream.scheme;
+        let (open, close) = if client.is_ipv6() { ("\"[", "]\"") } else { ("", "") };
+        // A host was checked: it has nothing that would end the quotation.
+        match host.as_ref().and_then(|host| host.to_str().ok()) {
+            Some(host) => append(
+                &mut parts.headers,
+                header::FORWARDED,
+                format_args!("for={open}{client}{close};host=\"{host}\";proto={scheme}"),
+            ),
+            None => append(
+                &mut parts.headers,
+                header::FORWARDED,
+                format_args!("for={open}{client}{close};proto={scheme}"),
+            ),
         }
-        let _ = write!(element, ";proto={}", downstream.scheme);
-        append(&mut parts.headers, header::FORWARDED, &element);
     }
-    let mut text = String::with_capacity(40);
-    let _ = write!(text, "{client}");
-    append(&mut parts.headers, X_FORWARDED_FOR, &text);
+    append(&mut parts.headers, X_FORWARDED_FOR, format_args!("{client}"));
     let scheme = match downstream.scheme {
         "https" => HeaderValue::from_static("https"),
         _ => HeaderValue::from_static("http"),
@@ -61,19 +65,17 @@ pub(crate) fn add_forwarded(parts: &mut Parts, downstream: Downstream<'_>) {
 }
 
 /// Puts an element at the end of a list, and the list on one line.
-fn append(headers: &mut HeaderMap, name: HeaderName, element: &str) {
-    let mut list = Vec::new();
+fn append(headers: &mut HeaderMap, name: HeaderName, element: fmt::Arguments<'_>) {
+    let mut list = Vec::with_capacity(48);
     for line in headers.get_all(&name) {
         if !line.is_empty() {
             list.extend_from_slice(line.as_bytes());
             list.extend_from_slice(b", ");
         }
     }
-    list.extend_from_slice(element.as_bytes());
-    // Joined values are a value; were they not, the client's claims would be dropped, not ours.
-    let value =
-        HeaderValue::from_maybe_shared(bytes::Bytes::from(list)).or_else(|_| HeaderValue::from_str(element));
-    if let Ok(value) = value {
+    // Neither can fail: a vector takes what is written, and values joined are a value.
+    let _ = list.write_fmt(element);
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(list)) {
         headers.insert(name, value);
     }
 }

@@ -27,7 +27,7 @@ pub(crate) use self::{
     forwarded::{Downstream, add_forwarded},
     host::{HostName, authority},
     limits::HeaderLimits,
-    path::with_path,
+    path::{normal, with_path},
     request::check_request,
     response::{check_response, to_downstream},
     trailers::clean_trailers,

@@ -3,7 +3,9 @@
 //! - Escapes of characters that need none (`%61`, `%7E`) are decoded (RFC 3986 §6.2.2.2); others stay as they are.
 //! - Segments `.` and `..`, escaped or with parameters (`..;a`), are refused: every user agent resolves them itself.
 //! - Refused too: backslashes, escapes that are none, `%00`, `%0A`, `%0D`, and characters outside ASCII.
-//! - `%2F` stays, and is no separator for routing. Empty segments (`//`) stay.
+//! - `%2F` stays, and is no separator for routing. Empty segments (`//`) and the case of escapes stay.
+
+use std::borrow::Cow;
 
 use http::{
     Uri,
@@ -24,15 +26,19 @@ pub(super) fn normalise(uri: &mut Uri) -> Result<(), &'static str> {
             _ => Ok(()),
         };
     }
-    let decoded = decode(path)?;
-    let path = decoded.as_deref().unwrap_or(path);
+    match normal(path)? {
+        Cow::Owned(path) => rebuild(uri, path),
+        Cow::Borrowed(_) => Ok(()),
+    }
+}
+
+/// The one form of a path. Paths of policies are compared in this form, too.
+pub(crate) fn normal(path: &str) -> Result<Cow<'_, str>, &'static str> {
+    let path = decode(path)?.map_or(Cow::Borrowed(path), Cow::Owned);
     if path.split('/').any(is_dot_segment) {
         return Err("the path has a segment '.' or '..'");
     }
-    match decoded {
-        Some(path) => rebuild(uri, path),
-        None => Ok(()),
-    }
+    Ok(path)
 }
 
 /// Checks the characters and decodes what needs no escape; `None` if the path stays as it is.
@@ -117,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    fn normal(target: &str) -> Result<String, &'static str> {
+    fn normalised(target: &str) -> Result<String, &'static str> {
         let mut uri: Uri = target.parse().map_err(|_| "no URI")?;
         normalise(&mut uri)?;
         // As it stands: the URI's own text would put a missing slash in.
@@ -146,7 +152,7 @@ mod tests {
             ("http://h/%61?q", "http://h/a?q"),
             ("*", "*"),
         ] {
-            assert_eq!(normal(target).as_deref(), Ok(expected), "{target}");
+            assert_eq!(normalised(target).as_deref(), Ok(expected), "{target}");
         }
     }
 
@@ -182,7 +188,7 @@ mod tests {
             "/..?a",
             "http://h/..",
         ] {
-            assert!(normal(target).is_err(), "{target}");
+            assert!(normalised(target).is_err(), "{target}");
         }
     }
 
@@ -190,8 +196,8 @@ mod tests {
         /// Normalising twice changes nothing more, and no dot segment survives any amount of escaping.
         #[test]
         fn normal_paths_stay(path in "(/|/(\\.|%2[eEfF]|%6[0-9a-f]|;|%|a|%25){0,6}){1,6}(\\?[a-z%.]{0,5})?") {
-            if let Ok(once) = normal(&path) {
-                let twice = normal(&once);
+            if let Ok(once) = normalised(&path) {
+                let twice = normalised(&once);
                 prop_assert_eq!(twice.as_deref(), Ok(once.as_str()));
                 let (before, _) = once.split_once('?').unwrap_or((&once, ""));
                 let decoded = percent_encoding::percent_decode_str(before).decode_utf8_lossy().into_owned();

@@ -10,7 +10,7 @@ use super::{
 
 /// Fields that frame, route, authenticate or say how to read the content: in trailers they come too late to be
 /// honest.
-const NOT_IN_TRAILERS: [HeaderName; 19] = [
+static NOT_IN_TRAILERS: [HeaderName; 19] = [
     header::AUTHORIZATION,
     header::CACHE_CONTROL,
     header::CONTENT_ENCODING,

@@ -70,8 +70,10 @@ impl CompiledMatch {
         });
         let path = match &source.path {
             None => PathCondition::Prefix("".into()),
-            Some(PathMatch::Exact(path)) => PathCondition::Exact(path.clone()),
-            Some(PathMatch::Prefix(prefix)) => PathCondition::Prefix(prefix.trim_end_matches('/').into()),
+            Some(PathMatch::Exact(path)) => normal(path, problems, |path| PathCondition::Exact(path.into())),
+            Some(PathMatch::Prefix(prefix)) => {
+                normal(prefix, problems, |prefix| PathCondition::Prefix(prefix.trim_end_matches('/').into()))
+            }
             Some(PathMatch::Regex(pattern)) => {
                 text::whole(pattern, problems).map_or(PathCondition::Never, PathCondition::Regex)
             }
@@ -90,6 +92,17 @@ impl CompiledMatch {
         path && self.method.as_ref().is_none_or(|method| *method == request.parts.method)
             && self.headers.iter().all(|(name, condition)| request.header_holds(name, condition))
             && self.query.iter().all(|(name, condition)| request.query_holds(name, condition))
+    }
+}
+
+/// A condition on a path in the form that requests' paths have.
+fn normal(path: &str, problems: &mut Vec<String>, condition: fn(&str) -> PathCondition) -> PathCondition {
+    match hygiene::normal(path) {
+        Ok(path) => condition(&path),
+        Err(problem) => {
+            problems.push(format!("no request has the path {path:?}: {problem}"));
+            PathCondition::Never
+        }
     }
 }
 

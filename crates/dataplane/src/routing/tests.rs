@@ -117,6 +117,8 @@ fn prefixes_match_by_whole_segments() {
         ("/a/b", "/a/b/c", true),
         ("/a/b", "/a/bc", false),
         ("/a/b", "/a//b", false),
+        ("/%7Euser/", "/~user/x", true),
+        ("/a%2Fb", "/a%2Fb", true),
     ] {
         let table = table([rule("r", 0, &[], vec![prefix(pattern)])]);
         assert_eq!(find(&table, "h", get(path)).is_some(), matches, "{pattern} {path}");
@@ -222,6 +224,9 @@ fn of_conditions_on_the_same_name_the_first_counts() {
 fn what_cannot_be_compiled_never_matches() {
     let broken = [
         regex("("),
+        exact("/a/../b"),
+        prefix("/a\\b"),
+        prefix("/a%zz"),
         HttpMatch { headers: vec![is_like("a", "[")], ..HttpMatch::default() },
         HttpMatch { headers: vec![is("no name", "v")], ..HttpMatch::default() },
         HttpMatch { query: vec![is_like("a", "[")], ..HttpMatch::default() },
