@@ -1,4 +1,5 @@
 //! HTTP/1.1 on both sides, in plaintext.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail this way")]
 
 mod support;
 
@@ -43,7 +44,10 @@ async fn a_request_reaches_the_backend_and_its_answer_comes_back() {
 
     let record = &proxy.wait_records(1).await[0];
     assert_eq!((record.status, record.reason), (200, None));
-    assert_eq!((record.method.as_str(), record.path.as_str(), record.protocol), ("POST", "/path", "HTTP/1.1"));
+    assert_eq!(
+        (record.method.as_str(), record.path.as_str(), record.protocol),
+        ("POST", "/path", "HTTP/1.1")
+    );
     assert_eq!(record.rule.as_deref(), Some("HTTPRoute/default/app/0"));
     assert_eq!(record.listener.as_deref(), Some("http"));
     assert_eq!(record.endpoint, Some(backend.address));
@@ -200,7 +204,10 @@ async fn a_request_with_two_lengths_reaches_the_backend_with_one() {
     let proxy = proxy_to(&backend).await;
     let both = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n";
     let answer = client::raw(proxy.port, both.as_bytes()).await;
-    assert!(answer.contains("transfer-encoding: chunked\n") && !answer.contains("content-length: 3"), "{answer}");
+    assert!(
+        answer.contains("transfer-encoding: chunked\n") && !answer.contains("content-length: 3"),
+        "{answer}"
+    );
     assert!(answer.ends_with("<closed>") && backend.requests() == 1, "{answer}");
 }
 
@@ -212,8 +219,10 @@ async fn expectations_trailers_and_chunks_pass_through() {
         let text = format!("{:?} {:?}", body.to_bytes(), trailer);
         let mut trailers = http::HeaderMap::new();
         trailers.insert("x-done", "yes".parse().unwrap());
-        let frames =
-            [Ok(Frame::data(Bytes::from(text))), Ok::<_, std::convert::Infallible>(Frame::trailers(trailers))];
+        let frames = [
+            Ok(Frame::data(Bytes::from(text))),
+            Ok::<_, std::convert::Infallible>(Frame::trailers(trailers)),
+        ];
         Response::builder()
             .header("trailer", "x-done")
             .body(StreamBody::new(futures_util::stream::iter(frames)).boxed())
@@ -252,7 +261,10 @@ async fn a_slow_reader_holds_the_backend_back() {
                 async move {
                     (i < 2000).then(|| {
                         counter.fetch_add(CHUNK, std::sync::atomic::Ordering::SeqCst);
-                        (Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from(vec![b'x'; CHUNK]))), i + 1)
+                        (
+                            Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from(vec![b'x'; CHUNK]))),
+                            i + 1,
+                        )
                     })
                 }
             });

@@ -1,4 +1,5 @@
 //! TLS on both sides.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail this way")]
 
 mod support;
 
@@ -67,7 +68,9 @@ async fn a_backend_that_does_not_prove_itself_gets_nothing() {
         assert_eq!(client::get(proxy.port, "/").await, (502, "bad gateway\n".to_owned()), "{reason}");
         assert_eq!(proxy.wait_records(1).await[0].reason, Some(reason));
         assert_eq!(backend.requests(), 0);
-        let line = format!("lasthop_upstream_failures_total{{backend=\"default/app:80 via default/gw\",reason=\"{reason}\"}}");
+        let line = format!(
+            "lasthop_upstream_failures_total{{backend=\"default/app:80 via default/gw\",reason=\"{reason}\"}}"
+        );
         assert_eq!(proxy.metric(&line), 1.0, "{}", proxy.metrics());
     }
 }
@@ -77,8 +80,7 @@ async fn an_endpoint_that_does_not_prove_itself_is_stepped_around() {
     let ca = pki::Ca::new();
     let good = says("good", &ca.leaf(&["app.internal"]), &[]).await;
     let bad = says("bad", &ca.leaf(&["other.internal"]), &[]).await;
-    let proxy =
-        proxy_to(ca.policy("app.internal"), RouteKind::HTTPRoute, &[good.address, bad.address]).await;
+    let proxy = proxy_to(ca.policy("app.internal"), RouteKind::HTTPRoute, &[good.address, bad.address]).await;
     for _ in 0..10 {
         assert_eq!(client::get(proxy.port, "/").await.0, 200);
     }
@@ -163,8 +165,11 @@ async fn https_proxy() -> (Proxy, pki::Ca, u16, backend::Backend) {
     let app = backend::echo().await;
     let address = app.address;
     let proxy = Proxy::start(|snapshot| {
-        put_listener(snapshot, pki::https("one", port, Some("one.example"), &ca.leaf(&["one.example"])));
-        put_listener(snapshot, pki::https("wild", port, Some("*.example"), &ca.leaf(&["*.example"])));
+        put_listener(
+            snapshot,
+            pki::https("one", port, Some("one.example.com"), &ca.leaf(&["one.example.com"])),
+        );
+        put_listener(snapshot, pki::https("wild", port, Some("*.example.com"), &ca.leaf(&["*.example.com"])));
         put_backend(snapshot, "app", &[address]);
         let mut rule = rule("app", "/", &["app"]);
         rule.attachments = ["one", "wild"]
@@ -180,9 +185,9 @@ async fn https_proxy() -> (Proxy, pki::Ca, u16, backend::Backend) {
 async fn clients_are_served_by_the_listener_their_sni_chooses() {
     let (proxy, ca, port, _app) = https_proxy().await;
     for (sni, alpn, protocol, listener) in [
-        ("one.example", &["http/1.1"][..], "HTTP/1.1", "one"),
-        ("two.example", &[][..], "HTTP/1.1", "wild"),
-        ("one.example", &["h2", "http/1.1"][..], "HTTP/2", "one"),
+        ("one.example.com", &["http/1.1"][..], "HTTP/1.1", "one"),
+        ("two.example.com", &[][..], "HTTP/1.1", "wild"),
+        ("one.example.com", &["h2", "http/1.1"][..], "HTTP/2", "one"),
     ] {
         let stream = pki::connect(port, &ca, sni, alpn).await.unwrap();
         let io = TokioIo::new(stream);
@@ -212,12 +217,12 @@ async fn clients_are_served_by_the_listener_their_sni_chooses() {
 async fn a_host_of_another_listener_is_misdirected() {
     let (proxy, ca, port, _app) = https_proxy().await;
     for (sni, host, status) in [
-        ("one.example", "one.example", 200),
-        ("one.example", "ONE.example.", 200),
-        ("one.example", "two.example", 421),
-        ("two.example", "one.example", 421),
-        ("two.example", "three.example", 200),
-        ("two.example", "other.test", 404),
+        ("one.example.com", "one.example.com", 200),
+        ("one.example.com", "ONE.example.com.", 200),
+        ("one.example.com", "two.example.com", 421),
+        ("two.example.com", "one.example.com", 421),
+        ("two.example.com", "three.example.com", 200),
+        ("two.example.com", "other.test", 404),
     ] {
         let stream = pki::connect(port, &ca, sni, &["http/1.1"]).await.unwrap();
         let (mut sender, connection) =
@@ -241,8 +246,8 @@ async fn curl_gets_http2_over_tls() {
         .args(["-sS", "--max-time", "5", "--http2", "-o", "-", "-w", "\n%{http_version} %{http_code}"])
         .arg("--cacert")
         .arg(&pem)
-        .args(["--resolve", &format!("one.example:{port}:127.0.0.1"), "-d", "hello"])
-        .arg(format!("https://one.example:{port}/form"))
+        .args(["--resolve", &format!("one.example.com:{port}:127.0.0.1"), "-d", "hello"])
+        .arg(format!("https://one.example.com:{port}/form"))
         .output()
         .await
         .unwrap();
@@ -258,13 +263,13 @@ async fn a_renewed_certificate_is_shown_to_new_clients() {
     let shown = |stream: &tokio_rustls::client::TlsStream<tokio::net::TcpStream>| {
         stream.get_ref().1.peer_certificates().unwrap()[0].clone()
     };
-    let before = shown(&pki::connect(port, &ca, "one.example", &[]).await.unwrap());
-    let leaf = ca.leaf(&["one.example"]);
+    let before = shown(&pki::connect(port, &ca, "one.example.com", &[]).await.unwrap());
+    let leaf = ca.leaf(&["one.example.com"]);
     let report = proxy
-        .change(|snapshot| put_listener(snapshot, pki::https("one", port, Some("one.example"), &leaf)))
+        .change(|snapshot| put_listener(snapshot, pki::https("one", port, Some("one.example.com"), &leaf)))
         .await;
     assert!(matches!(&report.listeners[0].1, ListenerState::Bound(_)), "{report:?}");
-    let after = shown(&pki::connect(port, &ca, "one.example", &[]).await.unwrap());
+    let after = shown(&pki::connect(port, &ca, "one.example.com", &[]).await.unwrap());
     assert_ne!(before, after);
     assert_eq!(after, leaf.der);
 }

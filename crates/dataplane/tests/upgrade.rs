@@ -1,4 +1,5 @@
 //! Upgrades: a tunnel only after the backend's 101, bytes both ways.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail this way")]
 
 mod support;
 

@@ -1,12 +1,12 @@
 //! Backends and their TLS policies, compiled once for all workers.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{HashMap, hash_map::Entry},
     sync::Arc,
 };
 
 use lasthop_dataplane_api::{
-    Backend, BackendKey, BackendTls, Changes, PolicyId, Refusal, Snapshot, UpstreamTlsPolicy,
+    Backend, BackendKey, BackendTls, Changes, PolicyId, Refusal, UpstreamTlsPolicy,
 };
 use lasthop_tls_backends::{TlsBackend, UpstreamTls};
 
@@ -14,7 +14,16 @@ use crate::worker::{BackendPlan, HopPlan};
 
 /// The TLS policies in force. One that leaves and comes back has lost its sessions.
 #[derive(Default)]
-pub(super) struct Policies(HashMap<PolicyId, Arc<dyn UpstreamTls>>);
+pub(super) struct Policies {
+    compiled: HashMap<PolicyId, Compiled>,
+    of: HashMap<BackendKey, PolicyId>,
+}
+
+struct Compiled {
+    tls: Arc<dyn UpstreamTls>,
+    /// Backends that have it.
+    backends: usize,
+}
 
 impl Policies {
     /// Compiles the changed backends. Those whose policy the stack cannot honour are refused.
@@ -22,16 +31,17 @@ impl Policies {
         &mut self,
         stack: &dyn TlsBackend,
         changes: &Changes<BackendKey, Backend>,
-        snapshot: &Snapshot,
         refused: &mut Vec<(BackendKey, Refusal)>,
     ) -> Vec<(BackendKey, Option<BackendPlan>)> {
+        let mut left = Vec::new();
         let mut plans = Vec::with_capacity(changes.0.len());
         for (key, backend) in &changes.0 {
+            left.extend(self.of.remove(key));
             let plan = backend.as_ref().map(|backend| {
                 let hop = match &backend.tls {
                     BackendTls::Plaintext(_) => HopPlan::Plaintext,
                     BackendTls::Refused(_) => HopPlan::Refused,
-                    BackendTls::Policy(policy) => match self.policy(stack, policy) {
+                    BackendTls::Policy(policy) => match self.enlist(stack, key, policy) {
                         Ok(tls) => HopPlan::Tls { policy: policy.clone(), tls },
                         Err(refusal) => {
                             tracing::warn!(backend = %key, policy = %refusal.policy, message = %refusal.message,
@@ -45,34 +55,39 @@ impl Policies {
             });
             plans.push((key.clone(), plan));
         }
-        if !changes.0.is_empty() {
-            let in_force: BTreeSet<PolicyId> = snapshot
-                .backends
-                .values()
-                .filter_map(|backend| match &backend.tls {
-                    BackendTls::Policy(policy) => Some(policy.id()),
-                    BackendTls::Plaintext(_) | BackendTls::Refused(_) => None,
-                })
-                .collect();
-            self.0.retain(|id, _| in_force.contains(id));
-        }
+        // Last, so that a policy that moves from one backend to another keeps its sessions.
+        left.iter().for_each(|id| self.dismiss(id));
         plans
     }
 
-    fn policy(
+    fn enlist(
         &mut self,
         stack: &dyn TlsBackend,
+        key: &BackendKey,
         policy: &Arc<UpstreamTlsPolicy>,
     ) -> Result<Arc<dyn UpstreamTls>, Refusal> {
-        if let Some(tls) = self.0.get(&policy.id()) {
-            return Ok(tls.clone());
+        let compiled = match self.compiled.entry(policy.id()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let tls = stack.upstream(policy).map_err(|error| Refusal {
+                    reason: Arc::from("Invalid"),
+                    message: Arc::from(error.to_string()),
+                    policy: policy.source.clone(),
+                })?;
+                place.insert(Compiled { tls, backends: 0 })
+            }
+        };
+        compiled.backends += 1;
+        self.of.insert(key.clone(), policy.id());
+        Ok(compiled.tls.clone())
+    }
+
+    fn dismiss(&mut self, id: &PolicyId) {
+        if let Some(compiled) = self.compiled.get_mut(id) {
+            compiled.backends -= 1;
+            if compiled.backends == 0 {
+                self.compiled.remove(id);
+            }
         }
-        let tls = stack.upstream(policy).map_err(|error| Refusal {
-            reason: Arc::from("Invalid"),
-            message: Arc::from(error.to_string()),
-            policy: policy.source.clone(),
-        })?;
-        self.0.insert(policy.id(), tls.clone());
-        Ok(tls)
     }
 }

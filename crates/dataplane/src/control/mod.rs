@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use self::{backends::Policies, ports::Ports};
 use crate::{
     NativeCollector, NativeOptions,
-    metrics::Metrics,
+    metrics::{Metrics, RuleChanges},
     routing::CompiledRule,
     worker::{self, Command, Load, Peer, Worker, WorkerUpdate},
 };
@@ -78,6 +78,11 @@ impl NativeDataplane {
         Ok(Self { tls, workers, metrics, control: Mutex::default() })
     }
 
+    /// The open client connections of each worker.
+    pub fn loads(&self) -> Vec<usize> {
+        self.workers.iter().map(|worker| worker.load.get()).collect()
+    }
+
     /// The metrics, for a registry.
     pub fn collector(&self) -> NativeCollector {
         NativeCollector::new(self.metrics.clone())
@@ -99,19 +104,21 @@ impl Dataplane for NativeDataplane {
     async fn apply(&self, update: Arc<Update>) -> Report {
         let mut control = self.control.lock().await;
         let Control { snapshot, policies, ports, draining } = &mut *control;
+        let rules = RuleChanges::new(&update, snapshot);
+        self.metrics.admit(&rules);
         snapshot.apply(&update);
         let tls = &*self.tls;
         let mut report = Report { version: update.version, ..Report::default() };
 
-        let backends = policies.compile(tls, &update.backends, snapshot, &mut report.refused_backends);
-        let rules = update.http_rules.0.iter().map(|(key, rule)| {
+        let backends = policies.compile(tls, &update.backends, &mut report.refused_backends);
+        let compiled = update.http_rules.0.iter().map(|(key, rule)| {
             let rule = rule.as_ref().map(|rule| Arc::new(CompiledRule::compile(rule)));
             for problem in rule.iter().flat_map(|rule| &rule.problems) {
                 tracing::warn!(rule = %key, problem, "a rule cannot be honoured as it stands");
             }
             (key.clone(), rule)
         });
-        let rules = rules.collect();
+        let compiled = compiled.collect();
         let plan = ports.plan(tls, &update, snapshot, if *draining { 0 } else { self.workers.len() });
         report.listeners = plan.states;
 
@@ -120,7 +127,7 @@ impl Dataplane for NativeDataplane {
         for worker in &*self.workers {
             let update = WorkerUpdate {
                 listeners: update.listeners.0.clone(),
-                rules: Vec::clone(&rules),
+                rules: Vec::clone(&compiled),
                 backends: backends.clone(),
                 endpoints: update.endpoints.0.clone(),
                 ports: plan.tls.clone(),
@@ -136,7 +143,7 @@ impl Dataplane for NativeDataplane {
             // A worker that is gone serves nothing that could be old.
             let _ = answer.await;
         }
-        self.metrics.keep_only(snapshot);
+        self.metrics.forget(&update, &rules);
         report
     }
 

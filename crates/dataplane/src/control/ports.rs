@@ -16,6 +16,8 @@ use crate::worker::PortPlan;
 #[derive(Default)]
 pub(super) struct Ports {
     open: BTreeMap<SocketAddr, Vec<SocketAddr>>,
+    /// Some address could not be bound.
+    unbound: bool,
     tls: BTreeMap<u16, DownstreamSettings>,
     /// Listeners whose certificates the TLS stack refused.
     refused: BTreeMap<ListenerKey, Arc<str>>,
@@ -47,6 +49,9 @@ impl Ports {
     ) -> PortsPlan {
         let mut plan =
             PortsPlan { sockets: (0..workers).map(|_| Vec::new()).collect(), ..PortsPlan::default() };
+        if update.listeners.is_empty() && !self.unbound {
+            return plan;
+        }
         let served: Vec<&Arc<Listener>> =
             snapshot.listeners.values().filter(|listener| is_served(listener.protocol)).collect();
         if !update.listeners.is_empty() {
@@ -82,6 +87,7 @@ impl Ports {
                 }
             }
         }
+        self.unbound = !failed.is_empty();
         self.report(update, snapshot, &failed, &mut plan);
         plan
     }

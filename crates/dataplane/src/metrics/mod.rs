@@ -6,4 +6,4 @@ mod registry;
 
 pub use collector::NativeCollector;
 pub(crate) use counters::{BackendCounters, ListenerCounters, RequestCounters, Side, WorkerCounters};
-pub(crate) use registry::{Metrics, RequestSeries};
+pub(crate) use registry::{Metrics, RequestSeries, RuleChanges};

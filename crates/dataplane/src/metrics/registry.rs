@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use lasthop_dataplane_api::{BackendKey, ListenerKey, RouteKey, Snapshot};
+use lasthop_dataplane_api::{BackendKey, ListenerKey, RouteKey, Snapshot, Update};
 
 use super::{BackendCounters, ListenerCounters, RequestCounters, WorkerCounters};
 
@@ -34,10 +34,33 @@ pub(super) struct Series {
     pub(super) requests: BTreeMap<RequestSeries, Cells<RequestCounters>>,
     pub(super) listeners: BTreeMap<ListenerKey, Cells<ListenerCounters>>,
     pub(super) backends: BTreeMap<BackendKey, Cells<BackendCounters>>,
+    /// The rules of each route.
+    rules: BTreeMap<RouteKey, u32>,
 }
 
 /// One set of counters for each worker that has met the object.
 pub(super) type Cells<T> = BTreeMap<usize, Arc<T>>;
+
+/// The routes of rules that come and go with an update, one entry for each rule.
+pub(crate) struct RuleChanges {
+    added: Vec<RouteKey>,
+    removed: Vec<RouteKey>,
+}
+
+impl RuleChanges {
+    /// What the update changes in the snapshot.
+    pub(crate) fn new(update: &Update, old: &Snapshot) -> Self {
+        let (mut added, mut removed) = (Vec::new(), Vec::new());
+        for (key, rule) in &update.http_rules.0 {
+            match (old.http_rules.contains_key(key), rule) {
+                (false, Some(_)) => added.push(key.route.clone()),
+                (true, None) => removed.push(key.route.clone()),
+                (false, None) | (true, Some(_)) => {}
+            }
+        }
+        Self { added, removed }
+    }
+}
 
 impl Metrics {
     /// Counters for so many workers.
@@ -51,7 +74,11 @@ impl Metrics {
 
     /// A worker's counters of requests.
     pub(crate) fn requests(&self, worker: usize, series: RequestSeries) -> Arc<RequestCounters> {
-        self.series().requests.entry(series).or_default().entry(worker).or_default().clone()
+        let mut known = self.series();
+        if !known.knows(&series) {
+            return Arc::default();
+        }
+        known.requests.entry(series).or_default().entry(worker).or_default().clone()
     }
 
     /// A worker's counters of a listener.
@@ -64,17 +91,47 @@ impl Metrics {
         self.series().backends.entry(key.clone()).or_default().entry(worker).or_default().clone()
     }
 
-    /// Forgets the series of objects that are no longer in the snapshot.
-    pub(crate) fn keep_only(&self, snapshot: &Snapshot) {
+    /// Takes note of new rules. Before the workers do.
+    pub(crate) fn admit(&self, rules: &RuleChanges) {
         let mut series = self.series();
-        let routes: std::collections::BTreeSet<_> =
-            snapshot.http_rules.keys().map(|key| &key.route).collect();
-        series.listeners.retain(|key, _| snapshot.listeners.contains_key(key));
-        series.backends.retain(|key, _| snapshot.backends.contains_key(key));
-        series.requests.retain(|key, _| {
-            key.listener.as_ref().is_none_or(|listener| snapshot.listeners.contains_key(listener))
-                && key.route.as_ref().is_none_or(|route| routes.contains(route))
-                && key.backend.as_ref().is_none_or(|backend| snapshot.backends.contains_key(backend))
-        });
+        for route in &rules.added {
+            *series.rules.entry(route.clone()).or_default() += 1;
+        }
+    }
+
+    /// Forgets the series of objects that the update takes away. After the workers did.
+    pub(crate) fn forget(&self, update: &Update, rules: &RuleChanges) {
+        let mut series = self.series();
+        let mut less = false;
+        for (key, _) in update.listeners.0.iter().filter(|(_, listener)| listener.is_none()) {
+            less |= series.listeners.remove(key).is_some();
+        }
+        for (key, _) in update.backends.0.iter().filter(|(_, backend)| backend.is_none()) {
+            less |= series.backends.remove(key).is_some();
+        }
+        for route in &rules.removed {
+            if let Some(count) = series.rules.get_mut(route) {
+                *count -= 1;
+                if *count == 0 {
+                    series.rules.remove(route);
+                    less = true;
+                }
+            }
+        }
+        if less {
+            let mut requests = std::mem::take(&mut series.requests);
+            requests.retain(|key, _| series.knows(key));
+            series.requests = requests;
+        }
+    }
+}
+
+impl Series {
+    /// Whether the objects of a series are in force. A request that ends after they were taken away counts nowhere.
+    fn knows(&self, series: &RequestSeries) -> bool {
+        let RequestSeries { listener, route, backend } = series;
+        listener.as_ref().is_none_or(|key| self.listeners.contains_key(key))
+            && route.as_ref().is_none_or(|key| self.rules.contains_key(key))
+            && backend.as_ref().is_none_or(|key| self.backends.contains_key(key))
     }
 }

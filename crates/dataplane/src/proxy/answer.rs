@@ -137,7 +137,7 @@ impl Exchange {
             FilterOutcome::Invalid => return Err(FailureReason::InvalidFilter),
         }
         let mut chosen = None;
-        let served = self.to_backend(&rule, &context, &mut chosen, parts, body, client_upgrade).await;
+        let served = self.ask_backend(&rule, &context, &mut chosen, parts, body, client_upgrade).await;
         let outcome = served.unwrap_or_else(|reason| {
             let response = failure::response(&reason, self.grpc, self.is_http2());
             self.reason = Some(reason);
@@ -184,7 +184,7 @@ impl Exchange {
         }
     }
 
-    async fn to_backend<'a>(
+    async fn ask_backend<'a>(
         &mut self,
         rule: &'a CompiledRule,
         context: &FilterContext<'_>,

@@ -166,7 +166,7 @@ impl MirrorBody {
     }
 
     pub(super) fn size(&self) -> SizeHint {
-        self.0.size.clone()
+        self.0.size
     }
 }
 

@@ -119,7 +119,7 @@ impl Replay {
     }
 
     pub(super) fn size(&self) -> SizeHint {
-        self.shared.borrow().size.clone()
+        self.shared.borrow().size
     }
 }
 

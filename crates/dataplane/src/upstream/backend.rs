@@ -72,11 +72,6 @@ impl UpstreamBackend {
         }
     }
 
-    /// Its endpoints now.
-    pub(crate) fn endpoints(&self) -> Rc<[Rc<Endpoint>]> {
-        self.endpoints.borrow().clone()
-    }
-
     /// Replaces its endpoints. Those that are left without a backend close their pools.
     pub(crate) fn set_endpoints(&self, new: Rc<[Rc<Endpoint>]>) {
         new.iter().for_each(|endpoint| endpoint.enlist());

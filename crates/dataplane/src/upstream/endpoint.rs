@@ -10,7 +10,7 @@ use std::{
 
 use lasthop_tls_backends::UpstreamEndpointTls;
 
-use super::{AlpnChoice, pool::Pool};
+use super::pool::Pool;
 use crate::{metrics::WorkerCounters, worker::clock};
 
 /// The longest time an endpoint that fails is stepped around, in milliseconds.
@@ -37,8 +37,6 @@ pub(crate) struct Endpoint {
 pub(crate) struct TlsHop {
     /// The endpoint's sessions under the policy.
     pub tls: Arc<dyn UpstreamEndpointTls>,
-    /// Who chooses the protocol.
-    pub alpn: AlpnChoice,
     /// Whether the SNI is the request's host, so that connections belong to it.
     pub request_host: bool,
 }

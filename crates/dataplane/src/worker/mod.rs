@@ -1,6 +1,7 @@
 //! A worker: one thread with its runtime, its sockets, its pools and its view.
 
 pub(crate) mod clock;
+mod hash;
 mod load;
 mod run;
 mod update;
@@ -8,7 +9,6 @@ mod view;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
@@ -19,6 +19,7 @@ use hyper::{client, server};
 use lasthop_dataplane_api::{AccessLog, PolicyId};
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use hash::QuickMap;
 pub(crate) use load::{Load, better};
 pub(crate) use run::spawn;
 pub(crate) use update::{BackendPlan, HopPlan, PortPlan, WorkerUpdate};
@@ -45,9 +46,9 @@ pub(crate) struct Worker {
     /// What requests are served by.
     pub view: RefCell<View>,
     /// The endpoints of all backends, by the policy they are reached under.
-    pub endpoints: RefCell<HashMap<(Option<PolicyId>, SocketAddr), Rc<Endpoint>>>,
+    pub endpoints: RefCell<QuickMap<EndpointKey, Rc<Endpoint>>>,
     /// Request counters already looked up, by the addresses of listener, rule and backend. Emptied on each update.
-    pub series: RefCell<HashMap<[usize; 3], Arc<RequestCounters>>>,
+    pub series: RefCell<QuickMap<[usize; 3], Arc<RequestCounters>>>,
     /// Connections and upgraded tunnels of clients.
     pub open: Cell<usize>,
     /// No new requests are taken.
@@ -58,6 +59,9 @@ pub(crate) struct Worker {
     pub http2_client: client::conn::http2::Builder<LocalExecutor>,
     pub started: Instant,
 }
+
+/// An endpoint under a TLS policy; `None` in plaintext.
+pub(crate) type EndpointKey = (Option<PolicyId>, SocketAddr);
 
 /// A worker as others see it.
 pub(crate) struct Peer {

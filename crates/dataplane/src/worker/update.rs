@@ -117,6 +117,9 @@ impl Worker {
             old.retire();
         }
         drop(view);
+        if update.backends.is_empty() && update.endpoints.is_empty() {
+            return;
+        }
         self.endpoints.borrow_mut().retain(|_, endpoint| endpoint.is_used());
     }
 
@@ -124,7 +127,7 @@ impl Worker {
         let (id, policy) = match hop {
             Hop::Refused => return Rc::from([]),
             Hop::Plaintext => (None, None),
-            Hop::Tls { policy, tls, alpn } => (Some(policy.id()), Some((policy, tls, *alpn))),
+            Hop::Tls { policy, tls, .. } => (Some(policy.id()), Some((policy, tls))),
         };
         let mut known = self.endpoints.borrow_mut();
         let endpoints = set.map(|set| set.endpoints.as_slice()).unwrap_or_default().iter();
@@ -132,9 +135,8 @@ impl Worker {
             .map(|endpoint| {
                 let address = endpoint.address;
                 let make = || {
-                    let tls = policy.map(|(policy, tls, alpn)| TlsHop {
+                    let tls = policy.map(|(policy, tls)| TlsHop {
                         tls: tls.endpoint(address),
-                        alpn,
                         request_host: policy.settings().sni == Sni::RequestHost,
                     });
                     Rc::new(Endpoint::new(address, tls, self.counters.clone()))

@@ -1,10 +1,11 @@
 //! What a worker serves: its compiled form of the snapshot.
 
-use std::{collections::HashMap, rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc};
 
 use lasthop_dataplane_api::{BackendKey, EndpointSet, EndpointsKey, ListenerKey};
 use lasthop_tls_backends::DownstreamTls;
 
+use super::QuickMap;
 use crate::{metrics::ListenerCounters, routing::RouteTable, upstream::UpstreamBackend};
 
 /// A worker's view. Changed between requests only; a request under way keeps the parts it began with.
@@ -13,15 +14,15 @@ pub(crate) struct View {
     /// From requests to rules.
     pub routes: RouteTable,
     /// The listeners.
-    pub listeners: HashMap<ListenerKey, Rc<ListenerView>>,
+    pub listeners: QuickMap<ListenerKey, Rc<ListenerView>>,
     /// TLS of the ports that terminate it.
-    pub ports: HashMap<u16, Rc<PortTls>>,
+    pub ports: QuickMap<u16, Rc<PortTls>>,
     /// The backends.
-    pub backends: HashMap<BackendKey, Rc<UpstreamBackend>>,
+    pub backends: QuickMap<BackendKey, Rc<UpstreamBackend>>,
     /// The backends of each Service's port: whom changed endpoints concern.
-    pub backends_of: HashMap<EndpointsKey, Vec<BackendKey>>,
+    pub backends_of: QuickMap<EndpointsKey, Vec<BackendKey>>,
     /// The endpoints.
-    pub endpoints: HashMap<EndpointsKey, Arc<EndpointSet>>,
+    pub endpoints: QuickMap<EndpointsKey, Arc<EndpointSet>>,
 }
 
 /// A listener.

@@ -1,5 +1,6 @@
 //! A dataplane with a snapshot to change, backends in this process, and clients.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail this way")]
 
 pub mod backend;
 pub mod client;
@@ -87,8 +88,7 @@ impl Proxy {
 
     pub fn empty(workers: usize, limits: Limits) -> Self {
         let log = Arc::new(Log::default());
-        let options =
-            NativeOptions { workers, tls_stack: TlsStack::Rustls, access_log: log.clone(), limits };
+        let options = NativeOptions { workers, tls_stack: TlsStack::Rustls, access_log: log.clone(), limits };
         let dataplane = Arc::new(NativeDataplane::new(options).unwrap());
         Self { dataplane, snapshot: Snapshot::default(), log, port: 0 }
     }

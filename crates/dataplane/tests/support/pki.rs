@@ -13,8 +13,8 @@ use http::{Request, Response};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use lasthop_dataplane_api::*;
-use lasthop_tls_verify::{CertifiedKey, DnsName, Identity, PeerRequirements, TrustAnchors};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use lasthop_tls_verify::{CertifiedKey, Identity, PeerRequirements, TrustAnchors};
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -33,7 +33,11 @@ pub struct Leaf {
 
 impl Ca {
     pub fn new() -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let mut params = CertificateParams::default();
+        let name = format!("CA {}", NUMBER.fetch_add(1, Ordering::SeqCst));
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
@@ -42,13 +46,12 @@ impl Ca {
 
     pub fn leaf(&self, names: &[&str]) -> Leaf {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let params = CertificateParams::new(names).unwrap();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "leaf");
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Leaf {
-            der: certificate.der().clone(),
-            key: PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-        }
+        Leaf { der: certificate.der().clone(), key: PrivateKeyDer::try_from(key.serialize_der()).unwrap() }
     }
 
     pub fn anchors(&self) -> Arc<TrustAnchors> {
@@ -66,9 +69,6 @@ impl Ca {
         UpstreamTlsSettings::new(peer, Sni::Name(name))
     }
 }
-
-#[allow(unused_imports)]
-use DnsName as _;
 
 impl Leaf {
     pub fn certified(&self) -> Arc<CertifiedKey> {

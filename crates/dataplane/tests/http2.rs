@@ -1,0 +1,184 @@
+//! HTTP/2 by prior knowledge, either side.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail this way")]
+
+mod support;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Frame, Incoming};
+use lasthop_dataplane_api::*;
+use support::{backend, client, *};
+
+async fn h2c_proxy(backend: &backend::Backend) -> Proxy {
+    let address = backend.address;
+    Proxy::start(|snapshot| {
+        let plaintext = BackendTls::Plaintext(PlaintextReason::NoPolicy);
+        put_backend_with(snapshot, "app", AppProtocol::H2c, plaintext, &[address]);
+        put_rule(snapshot, rule("app", "/", &["app"]));
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_client_may_speak_http2_on_an_http_listener() {
+    let backend = backend::echo().await;
+    let proxy = Proxy::start(|snapshot| {
+        put_backend(snapshot, "app", &[backend.address]);
+        put_rule(snapshot, rule("app", "/", &["app"]));
+    })
+    .await;
+    let mut sender = client::http2(proxy.port).await;
+    let request = Request::post("http://example.com/p").body(client::full("hello")).unwrap();
+    let (status, text) = client::read(sender.send_request(request).await.unwrap()).await;
+    assert_eq!(status, 200);
+    assert!(
+        text.starts_with("POST /p HTTP/1.1\nhost: example.com\n") || text.contains("\nhost: example.com\n"),
+        "{text}"
+    );
+    assert!(text.ends_with("\nhello"), "{text}");
+    assert_eq!(proxy.wait_records(1).await[0].protocol, "HTTP/2");
+}
+
+#[tokio::test]
+async fn many_streams_share_few_backend_connections() {
+    let backend = backend::serve(true, |request: Request<Incoming>| async move {
+        assert_eq!(request.version(), http::Version::HTTP_2);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        Response::new(backend::full(request.uri().to_string()))
+    })
+    .await;
+    let proxy = h2c_proxy(&backend).await;
+    let sender = client::http2(proxy.port).await;
+    let all: Vec<_> = (0..90)
+        .map(|i| {
+            let mut sender = sender.clone();
+            tokio::spawn(async move {
+                client::read(sender.send_request(client::request2(&format!("/{i}"))).await.unwrap()).await
+            })
+        })
+        .collect();
+    for (i, task) in all.into_iter().enumerate() {
+        assert_eq!(task.await.unwrap(), (200, format!("http://example.com/{i}")));
+    }
+    assert_eq!(backend.connections(), 1, "one is made, and the others wait for it");
+}
+
+#[tokio::test]
+async fn a_full_connection_gets_a_second_one_beside_it() {
+    let backend = backend::serve(true, |_| async move {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        Response::new(backend::full("x"))
+    })
+    .await;
+    let proxy = h2c_proxy(&backend).await;
+    let (one, two) = (client::http2(proxy.port).await, client::http2(proxy.port).await);
+    let all: Vec<_> = (0..160)
+        .map(|i| {
+            let mut sender = if i % 2 == 0 { one.clone() } else { two.clone() };
+            tokio::spawn(async move {
+                client::read(sender.send_request(client::request2("/")).await.unwrap()).await
+            })
+        })
+        .collect();
+    for task in all {
+        assert_eq!(task.await.unwrap().0, 200);
+    }
+    assert_eq!(backend.connections(), 2);
+}
+
+#[tokio::test]
+async fn grpc_trailers_come_through_and_our_failures_are_grpc() {
+    let backend = backend::serve(true, |request: Request<Incoming>| async move {
+        assert_eq!(request.headers()["te"], "trailers");
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", "0".parse().unwrap());
+        let frames = [
+            Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from_static(b"\0\0\0\0\0"))),
+            Ok(Frame::trailers(trailers)),
+        ];
+        Response::builder()
+            .header("content-type", "application/grpc")
+            .body(BodyExt::boxed(StreamBody::new(futures_util::stream::iter(frames))))
+            .unwrap()
+    })
+    .await;
+    let proxy = Proxy::start(|snapshot| {
+        put_backend(snapshot, "app", &[backend.address]);
+        put_backend(snapshot, "empty", &[]);
+        for (name, path) in [("app", "/svc.Good"), ("empty", "/svc.Empty")] {
+            let mut rule = rule(name, path, &[name]);
+            rule.key.route.kind = RouteKind::GRPCRoute;
+            put_rule(snapshot, rule);
+        }
+    })
+    .await;
+    let mut sender = client::http2(proxy.port).await;
+    let mut call = async |path: &str| {
+        let request = Request::post(format!("http://example.com{path}"))
+            .header("content-type", "application/grpc+proto")
+            .header("te", "trailers")
+            .body(client::full("\0\0\0\0\0"))
+            .unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        let head = (answer.status().as_u16(), answer.headers().get("grpc-status").cloned());
+        let trailers = answer.into_body().collect().await.unwrap().trailers().cloned();
+        (
+            head.0,
+            head.1.or_else(|| trailers?.get("grpc-status").cloned()).unwrap().to_str().unwrap().to_owned(),
+        )
+    };
+    assert_eq!(call("/svc.Good/Do").await, (200, "0".to_owned()));
+    assert_eq!(call("/svc.Empty/Do").await, (200, "14".to_owned()));
+    assert_eq!(call("/svc.None/Do").await, (200, "12".to_owned()));
+    let reasons: Vec<_> = proxy.wait_records(3).await.iter().map(|record| record.reason).collect();
+    assert_eq!(reasons, [None, Some("NoEndpoint"), Some("NoRoute")]);
+}
+
+#[tokio::test]
+async fn a_header_over_the_limits_is_refused_without_ending_the_connection() {
+    let backend = backend::fixed("hi").await;
+    let proxy = Proxy::start(|snapshot| {
+        put_backend(snapshot, "app", &[backend.address]);
+        put_rule(snapshot, rule("app", "/", &["app"]));
+    })
+    .await;
+    let mut sender = client::http2(proxy.port).await;
+    let mut many = client::request2("/");
+    for i in 0..110 {
+        many.headers_mut().insert(http::HeaderName::try_from(format!("x{i}")).unwrap(), "y".parse().unwrap());
+    }
+    assert_eq!(client::read(sender.send_request(many).await.unwrap()).await.0, 431);
+    let mut large = client::request2("/");
+    large.headers_mut().insert("x", "a".repeat(40_000).parse().unwrap());
+    let refused = sender.send_request(large).await;
+    assert!(refused.is_err() || refused.unwrap().status() == 431);
+    assert_eq!(client::read(sender.send_request(client::request2("/")).await.unwrap()).await.0, 200);
+    assert_eq!(backend.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_response_that_breaks_off_resets_its_stream_only() {
+    let backend = backend::raw(|number, mut stream| async move {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut buffer = [0; 1024];
+        let _ = stream.read(&mut buffer).await;
+        let length = if number == 0 { 10 } else { 2 };
+        let _ = stream
+            .write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\nhi").as_bytes())
+            .await;
+    })
+    .await;
+    let proxy = Proxy::start(|snapshot| {
+        put_backend(snapshot, "app", &[backend.address]);
+        put_rule(snapshot, rule("app", "/", &["app"]));
+    })
+    .await;
+    let mut sender = client::http2(proxy.port).await;
+    let answer = sender.send_request(client::request2("/")).await.unwrap();
+    assert!(answer.into_body().collect().await.is_err());
+    let answer = sender.send_request(client::request2("/")).await.unwrap();
+    assert_eq!(client::read(answer).await, (200, "hi".to_owned()));
+}
