@@ -34,8 +34,8 @@ pub(crate) fn main(flags: &CheckFlags) -> ExitCode {
         Err(error) => cli::refuse(&error),
         Ok(findings) => {
             match flags.output {
-                Output::Table => print::table(&findings),
-                Output::Json => print::json(&findings),
+                Output::Table => cli::say(&print::text(&findings)),
+                Output::Json => cli::say(&format!("{:#}\n", print::value(&findings))),
             }
             if findings.refused() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }

@@ -1,6 +1,11 @@
 //! The command line.
 
-use std::{fmt::Display, path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Display,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use lasthop_runtime::settings::{Flags, TlsBackendName};
 
@@ -98,8 +103,14 @@ pub(crate) struct DemoFlags {
 }
 
 /// Says why nothing can be done, and answers the exit code.
-#[expect(clippy::print_stderr, reason = "there is no log yet, or none that the user asked for")]
 pub(crate) fn refuse(why: &dyn Display) -> ExitCode {
-    eprintln!("lasthop-proxy: {why}");
+    // There is no log yet, or none that the user asked for. If nobody listens, the exit code has to do.
+    let _ = writeln!(io::stderr().lock(), "lasthop-proxy: {why}");
     ExitCode::from(UNUSABLE)
+}
+
+/// Writes to standard output. A reader that went away, such as `head`, is no error.
+pub(crate) fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -11,7 +11,13 @@ mod ports;
 mod show;
 mod watcher;
 
-use std::{io, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use lasthop_runtime::{
     access_log::AccessLogWriter,
@@ -74,7 +80,7 @@ async fn demo(flags: &DemoFlags) -> Result<ExitCode, DemoError> {
     let mut running = Vec::new();
     for case in CASES {
         let certificate = certificates::of_backend(&case, &known, &unknown)?;
-        running.push((case, backends::start(case, certificate.as_ref()).await?));
+        running.push(backends::start(case, certificate.as_ref()).await?);
     }
     let listener = known.issue(CASES.iter().map(cases::Case::host).collect(), false)?;
 
@@ -99,11 +105,13 @@ async fn demo(flags: &DemoFlags) -> Result<ExitCode, DemoError> {
     let place = show::Place { folder: &folder, http_port, https_port, admin_port };
     show::begin(&place, run::stack(flags.tls_backend).map_err(RunError::from)?);
     let mut verdicts = Vec::new();
-    for case in CASES {
+    for backend in &running {
         for scheme in client::SCHEMES {
+            let case = backend.case;
             let answer = client::ask(&case, scheme, &place, known.pem()).await;
             let record = watcher.record_of(&case.host(), scheme).await;
-            verdicts.push(show::Verdict { case, scheme, answer, record });
+            let arrived = backend.requests.swap(0, Ordering::Relaxed);
+            verdicts.push(show::Verdict { case, scheme, answer, record, arrived });
         }
     }
     let as_expected = show::table(&verdicts, &place);

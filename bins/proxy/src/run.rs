@@ -1,5 +1,6 @@
 //! `run`: serves what the manifests say, and follows their changes.
 
+mod limits;
 mod stack;
 
 use std::{
@@ -10,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lasthop_dataplane::{Limits, NativeDataplane, NativeOptions};
+use lasthop_dataplane::{NativeDataplane, NativeOptions};
 use lasthop_dataplane_api::{AccessLog, AccessRecord, Dataplane, TlsStack};
 use lasthop_runtime::{
     access_log::{AccessLogError, AccessLogWriter},
@@ -147,7 +148,8 @@ impl Proxy {
             (None, None) => Arc::new(Nowhere),
         };
         let workers = settings.workers.map_or(0, Into::into);
-        let options = NativeOptions { workers, tls_stack: stack, access_log, limits: Limits::default() };
+        let options =
+            NativeOptions { workers, tls_stack: stack, access_log, limits: limits::limits(&settings.limits) };
         let dataplane = Arc::new(NativeDataplane::new(options)?);
         metrics.register(Box::new(dataplane.collector()))?;
 

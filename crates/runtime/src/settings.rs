@@ -1,12 +1,14 @@
 //! Settings: defaults, then a TOML file, then `LASTHOP_…` in the environment, then flags; the last one that says
 //! something wins.
 //!
-//! The keys are flat and the same everywhere: `log-format` in the file is `LASTHOP_LOG_FORMAT` in the environment and
-//! `--log-format` as a flag.
+//! The keys are the same everywhere: `log-format` in the file is `LASTHOP_LOG_FORMAT` in the environment and
+//! `--log-format` as a flag. Only the limits have a table of their own and no flags: `header-bytes` below `[limits]` is
+//! `LASTHOP_LIMITS_HEADER_BYTES`.
 
 mod error;
 mod flags;
 mod layers;
+mod limits;
 mod values;
 
 use std::{num::NonZeroUsize, path::PathBuf};
@@ -15,11 +17,12 @@ use serde::{Deserialize, Serialize};
 
 pub use error::SettingsError;
 pub use flags::Flags;
+pub use limits::LimitSettings;
 pub use values::{AccessLogOutput, AdminAddress, LogFormat, Span, TlsBackendName, ValueError};
 
 /// Everything that can be set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub struct Settings {
     /// The folder (or the one file) of manifests.
     pub config: Option<PathBuf>,
@@ -46,6 +49,8 @@ pub struct Settings {
     /// Whether TLS policies may verify less than chain and name (`lasthop.dev/verify: chain` or `none`).
     #[serde(deserialize_with = "values::truth")]
     pub allow_insecure_verify: bool,
+    /// How much a peer may ask for.
+    pub limits: LimitSettings,
 }
 
 impl Default for Settings {
@@ -62,6 +67,7 @@ impl Default for Settings {
             access_log_format: None,
             poll_interval: Span::seconds(2),
             allow_insecure_verify: false,
+            limits: LimitSettings::default(),
         }
     }
 }

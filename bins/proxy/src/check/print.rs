@@ -1,5 +1,4 @@
 //! What was found, as tables or as JSON.
-#![expect(clippy::print_stdout, reason = "this is what the command is for")]
 
 use lasthop_runtime::status::{Entry, Tone};
 use serde_json::{Value, json};
@@ -7,16 +6,7 @@ use serde_json::{Value, json};
 use super::{Findings, hop, is_refused};
 use crate::table::Table;
 
-/// Prints the tables.
-pub(crate) fn table(findings: &Findings) {
-    print!("{}", text(findings));
-}
-
-/// Prints JSON.
-pub(crate) fn json(findings: &Findings) {
-    println!("{:#}", value(findings));
-}
-
+/// As tables.
 pub(crate) fn text(findings: &Findings) -> String {
     let mut text = String::new();
     let mut conditions = Table::new(["", "OBJECT", "PART", "CONDITION", "REASON"]);
@@ -60,6 +50,7 @@ pub(crate) fn text(findings: &Findings) -> String {
     text
 }
 
+/// As JSON.
 pub(crate) fn value(findings: &Findings) -> Value {
     let objects =
         findings.objects.iter().map(|(key, entries)| lasthop_runtime::status::to_json(key, entries));

@@ -1,6 +1,15 @@
 //! The demo's backends: small servers in this process, on ports of the loopback.
 
-use std::{convert::Infallible, io, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::Ipv4Addr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -24,23 +33,40 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{DemoError, cases::Case, certificates::Certificate};
 
-/// Starts a backend and answers its port. It ends with the runtime.
-pub(crate) async fn start(case: Case, certificate: Option<&Certificate>) -> Result<u16, DemoError> {
+/// A backend. It ends with the runtime.
+pub(crate) struct Backend {
+    pub(crate) case: Case,
+    pub(crate) port: u16,
+    /// How many requests it got.
+    pub(crate) requests: Arc<AtomicUsize>,
+}
+
+/// Starts a backend.
+pub(crate) async fn start(case: Case, certificate: Option<&Certificate>) -> Result<Backend, DemoError> {
     let acceptor = certificate.map(acceptor).transpose()?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
         .map_err(|error| DemoError::Backend(case.name, error))?;
     let port = listener.local_addr().map_err(|error| DemoError::Backend(case.name, error))?.port();
+    let requests = Arc::new(AtomicUsize::new(0));
+    let server = Server { case, acceptor, requests: requests.clone() };
     tokio::spawn(async move {
         loop {
             match listener.accept().await {
                 // A client that goes away is no news for a backend.
-                Ok((stream, _)) => drop(tokio::spawn(serve(case, acceptor.clone(), stream))),
+                Ok((stream, _)) => drop(tokio::spawn(server.clone().serve(stream))),
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
     });
-    Ok(port)
+    Ok(Backend { case, port, requests })
+}
+
+#[derive(Clone)]
+struct Server {
+    case: Case,
+    acceptor: Option<TlsAcceptor>,
+    requests: Arc<AtomicUsize>,
 }
 
 fn acceptor(certificate: &Certificate) -> Result<TlsAcceptor, DemoError> {
@@ -60,43 +86,46 @@ fn acceptor(certificate: &Certificate) -> Result<TlsAcceptor, DemoError> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-async fn serve(case: Case, acceptor: Option<TlsAcceptor>, stream: TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let Some(acceptor) = acceptor else {
-        answer(case, stream, false, "in plaintext".to_owned()).await;
-        return Ok(());
-    };
-    let stream = acceptor.accept(stream).await?;
-    let (_, session) = stream.get_ref();
-    let version = match session.protocol_version() {
-        Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
-        Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
-        _ => "TLS",
-    };
-    let how = format!("over {version}, asked for as {}", session.server_name().unwrap_or("nobody"));
-    let h2 = session.alpn_protocol() == Some(b"h2");
-    answer(case, stream, h2, how).await;
-    Ok(())
-}
+impl Server {
+    async fn serve(self, stream: TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let Some(acceptor) = &self.acceptor else {
+            self.answer(stream, false, "in plaintext".to_owned()).await;
+            return Ok(());
+        };
+        let stream = acceptor.accept(stream).await?;
+        let (_, session) = stream.get_ref();
+        let version = match session.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            _ => "TLS",
+        };
+        let how = format!("over {version}, asked for as {}", session.server_name().unwrap_or("nobody"));
+        let h2 = session.alpn_protocol() == Some(b"h2");
+        self.answer(stream, h2, how).await;
+        Ok(())
+    }
 
-async fn answer<S>(case: Case, stream: S, h2: bool, how: String)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let how: Arc<str> = how.into();
-    let service = service_fn(move |request: Request<Incoming>| {
-        let how = how.clone();
-        async move {
-            let (method, path) = (request.method(), request.uri().path());
-            let text = format!("{} answers {method} {path} ({:?} {how})\n", case.name, request.version());
-            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(text))))
+    async fn answer<S>(self, stream: S, h2: bool, how: String)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (name, how): (&str, Arc<str>) = (self.case.name, how.into());
+        let service = service_fn(move |request: Request<Incoming>| {
+            self.requests.fetch_add(1, Ordering::Relaxed);
+            let how = how.clone();
+            async move {
+                let (method, path) = (request.method(), request.uri().path());
+                let text = format!("{name} answers {method} {path} ({:?} {how})\n", request.version());
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(text))))
+            }
+        });
+        let io = TokioIo::new(stream);
+        // Errors are the peer's going away.
+        if h2 {
+            let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await;
+        } else {
+            let _ = http1::Builder::new().serve_connection(io, service).await;
         }
-    });
-    let io = TokioIo::new(stream);
-    // Errors are the peer's going away.
-    if h2 {
-        let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await;
-    } else {
-        let _ = http1::Builder::new().serve_connection(io, service).await;
     }
 }

@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use super::{cases::Case, certificates::Certificate};
+use super::{backends::Backend, certificates::Certificate};
 
 /// The files that a demo writes, and a later one may write over.
 pub(crate) const FILES: [&str; 6] =
@@ -21,8 +21,7 @@ pub(crate) struct Manifests<'a> {
     /// The CA that the backends' certificates and the listener's come from.
     pub(crate) ca: &'a str,
     pub(crate) listener: &'a Certificate,
-    /// The backends with their ports.
-    pub(crate) backends: &'a [(Case, u16)],
+    pub(crate) backends: &'a [Backend],
 }
 
 impl Manifests<'_> {
@@ -88,7 +87,7 @@ stringData:
 # One Service for each backend. On a cluster, Kubernetes keeps the EndpointSlices; here they name the loopback.
 "
         .to_owned();
-        for (case, port) in self.backends {
+        for Backend { case, port, .. } in self.backends {
             let name = case.name;
             let _ = write!(
                 text,
@@ -140,7 +139,7 @@ data:
 {}",
             indented(self.ca)
         );
-        for (case, _) in self.backends {
+        for Backend { case, .. } in self.backends {
             let (name, identity) = (case.name, case.identity());
             let _ = write!(
                 text,
@@ -172,7 +171,7 @@ spec:
 
     fn routes(&self) -> String {
         let mut text = "# One host for each backend.\n".to_owned();
-        for (case, _) in self.backends {
+        for Backend { case, .. } in self.backends {
             let (name, host) = (case.name, case.host());
             let _ = write!(
                 text,

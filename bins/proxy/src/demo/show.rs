@@ -1,5 +1,4 @@
 //! What the demo prints.
-#![expect(clippy::print_stdout, reason = "this is what the command is for")]
 
 use std::path::Path;
 
@@ -11,7 +10,7 @@ use super::{
     manifests::FILES,
     watcher::Record,
 };
-use crate::table::Table;
+use crate::{cli::say, table::Table};
 
 /// Where everything is.
 pub(crate) struct Place<'a> {
@@ -27,6 +26,8 @@ pub(crate) struct Verdict {
     pub(crate) scheme: Scheme,
     pub(crate) answer: Result<Answer, String>,
     pub(crate) record: Option<Record>,
+    /// Requests that the backend got.
+    pub(crate) arrived: usize,
 }
 
 impl Place<'_> {
@@ -43,11 +44,13 @@ impl Place<'_> {
 }
 
 impl Verdict {
-    /// Whether it is what it has to be: the status, the reason in the log, and no word of it in the response.
+    /// Whether it is what it has to be: the status, the reason in the log and no word of it in the response, and no
+    /// request at a backend that is refused.
     pub(crate) fn is_as_expected(&self) -> bool {
         let (Ok(answer), Some(record)) = (&self.answer, &self.record) else { return false };
         let told = self.case.reason.is_some_and(|reason| answer.body.contains(reason));
-        answer.status == self.case.status && record.reason == self.case.reason && !told
+        let arrived = self.case.reason.is_none() == (self.arrived > 0);
+        answer.status == self.case.status && record.reason == self.case.reason && !told && arrived
     }
 
     fn outcome(&self) -> String {
@@ -67,9 +70,16 @@ impl Verdict {
 }
 
 pub(crate) fn begin(place: &Place<'_>, stack: TlsStack) {
-    println!("Manifests  {} ({})", place.folder.display(), FILES.join(", "));
-    println!("Listeners  http on port {}, https on port {}", place.http_port, place.https_port);
-    println!("TLS stack  {}\n", stack.name());
+    let Place { folder, http_port, https_port, .. } = place;
+    let (folder, files, stack) = (folder.display(), FILES.join(", "), stack.name());
+    say(&format!(
+        "\
+Manifests  {folder} ({files})
+Listeners  http on port {http_port}, https on port {https_port}
+TLS stack  {stack}
+
+"
+    ));
 }
 
 /// Prints the verdicts. Answers whether all are as they have to be.
@@ -88,12 +98,12 @@ pub(crate) fn table(verdicts: &[Verdict], place: &Place<'_>) -> bool {
             format!("{}{mark}", verdict.outcome()),
         ]);
     }
-    println!("{table}");
-    let wrong = verdicts.iter().filter(|verdict| !verdict.is_as_expected()).count();
-    match wrong {
-        0 => println!("All {} verdicts are as expected. Refused backends got no request.", verdicts.len()),
-        wrong => println!("{wrong} of {} verdicts are not as expected.", verdicts.len()),
-    }
+    let (count, wrong) =
+        (verdicts.len(), verdicts.iter().filter(|verdict| !verdict.is_as_expected()).count());
+    say(&match wrong {
+        0 => format!("{table}\nAll {count} verdicts are as expected; no refused backend got a request.\n"),
+        wrong => format!("{table}\n{wrong} of {count} verdicts are not as expected.\n"),
+    });
     wrong == 0
 }
 
@@ -104,7 +114,7 @@ pub(crate) fn commands(place: &Place<'_>) {
     let proxies = ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
     let direct =
         if proxies.iter().any(|name| std::env::var_os(name).is_some()) { " --noproxy '*'" } else { "" };
-    println!(
+    say(&format!(
         "
 Try it, and see the access log here:
   curl{direct} http://orders.localhost:{http_port}/
@@ -114,6 +124,7 @@ Try it, and see the access log here:
   lasthop-proxy check --config {folder}
 
 Change a file there, and it takes effect at once. Ctrl-C ends the demo.
+
 "
-    );
+    ));
 }

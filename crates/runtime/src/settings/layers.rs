@@ -8,12 +8,14 @@ use std::{
 use figment::{
     Figment, Metadata, Profile, Provider,
     providers::{Format, Serialized, Toml},
-    value::{Dict, Map},
+    value::{Dict, Map, Value},
 };
 
 use super::{Flags, Settings, SettingsError};
 
 const PREFIX: &str = "LASTHOP_";
+/// The one table.
+const LIMITS: &str = "limits-";
 const FILE: &str = "LASTHOP_SETTINGS";
 
 pub(super) fn load(
@@ -55,12 +57,23 @@ fn file(path: &Path, known: &[String]) -> Result<impl Provider + use<>, Settings
     Ok(layer)
 }
 
-fn keys(layer: &dyn Provider) -> Result<Vec<String>, figment::Error> {
-    Ok(layer.data()?.into_values().flat_map(Dict::into_keys).collect())
+/// All keys of a layer, those of a table as `table.key`.
+fn keys(layer: &dyn Provider) -> Result<Vec<String>, Box<figment::Error>> {
+    let data = layer.data()?;
+    Ok(data.values().flat_map(|dict| dict.iter().flat_map(|(key, value)| keys_of(key, value))).collect())
+}
+
+fn keys_of(key: &str, value: &Value) -> Vec<String> {
+    match value.as_dict().filter(|dict| !dict.is_empty()) {
+        None => vec![key.to_owned()],
+        Some(dict) => {
+            dict.iter().flat_map(|(below, value)| keys_of(&format!("{key}.{below}"), value)).collect()
+        }
+    }
 }
 
 fn invalid(error: &figment::Error, otherwise: String) -> SettingsError {
-    let key = error.path.first().cloned().unwrap_or_default();
+    let key = error.path.join(".");
     let place = match &error.metadata {
         Some(metadata) if metadata.name == Environment::NAME => {
             format!("environment variable {}", variable(&key))
@@ -76,7 +89,7 @@ fn invalid(error: &figment::Error, otherwise: String) -> SettingsError {
 
 /// The variable of a setting.
 fn variable(key: &str) -> String {
-    format!("{PREFIX}{}", key.replace('-', "_").to_ascii_uppercase())
+    format!("{PREFIX}{}", key.replace(['-', '.'], "_").to_ascii_uppercase())
 }
 
 /// What the environment says. All values are texts: `LASTHOP_CONFIG=1` is a folder named 1.
@@ -98,6 +111,10 @@ impl Environment {
             }
             let Some(key) = name.strip_prefix(PREFIX) else { continue };
             let key = key.replace('_', "-").to_ascii_lowercase();
+            let key = match key.strip_prefix(LIMITS) {
+                Some(limit) => format!("limits.{limit}"),
+                None => key,
+            };
             let Ok(value) = value.into_string() else {
                 return Err(SettingsError::Invalid {
                     place: format!("environment variable {name}"),
@@ -119,7 +136,17 @@ impl Provider for Environment {
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        let dict = self.values.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
+        let mut dict = Dict::new();
+        let mut limits = Dict::new();
+        for (key, value) in &self.values {
+            match key.strip_prefix("limits.") {
+                Some(limit) => limits.insert(limit.to_owned(), value.clone().into()),
+                None => dict.insert(key.clone(), value.clone().into()),
+            };
+        }
+        if !limits.is_empty() {
+            dict.insert("limits".to_owned(), limits.into());
+        }
         Ok(Map::from([(Profile::Global, dict)]))
     }
 }

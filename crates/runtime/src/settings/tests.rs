@@ -128,3 +128,33 @@ fn lengths_of_time_have_units() {
         assert!(bad.parse::<Span>().is_err(), "{bad:?}");
     }
 }
+
+#[test]
+fn limits_have_a_table_of_their_own() {
+    let file = "[limits]\nheader-bytes = 1024\nidle-timeout = \"5s\"\nhttp2-streams = 7\n";
+    let environment = [("LASTHOP_LIMITS_HEADER_BYTES", "2048"), ("LASTHOP_LIMITS_CONNECT_TIMEOUT", "250ms")];
+    let limits = load(file, &environment, Flags::default()).unwrap().limits;
+    assert_eq!(limits.header_bytes, Some(2048));
+    assert_eq!(limits.idle_timeout, Some(Span::seconds(5)));
+    assert_eq!(limits.http2_streams, Some(7));
+    assert_eq!(limits.connect_timeout.unwrap().to_string(), "250ms");
+    assert_eq!(limits.buffer_bytes, None);
+
+    let told = |file: &str, environment: &[(&str, &str)]| {
+        load(file, environment, Flags::default()).unwrap_err().to_string()
+    };
+    let error = told("[limits]\nheader-byte = 1", &[]);
+    assert!(error.contains("\"limits.header-byte\"; the nearest one is \"limits.header-bytes\""), "{error}");
+    let error = told("", &[("LASTHOP_LIMITS_IDLE_TIME", "1s")]);
+    assert!(error.contains("the nearest one is \"LASTHOP_LIMITS_IDLE_TIMEOUT\""), "{error}");
+    for (file, key) in
+        [("http2-streams = 5000000000", "http2-streams"), ("idle-timeout = \"0s\"", "idle-timeout")]
+    {
+        let error = told(&format!("[limits]\n{file}"), &[]);
+        assert!(error.contains(&format!("setting \"limits.{key}\"")), "{error}");
+    }
+    let error = told("", &[("LASTHOP_LIMITS_HEADER_BYTES", "0")]);
+    assert!(error.contains("environment variable LASTHOP_LIMITS_HEADER_BYTES: "), "{error}");
+    let error = told("limits = 5", &[]);
+    assert!(error.contains("limits"), "{error}");
+}

@@ -217,23 +217,47 @@ pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     })
 }
 
-/// A whole number above 0, or nothing.
-pub(super) fn optional_count<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<NonZeroUsize>, D::Error> {
+/// A whole number above 0, also as a text, or nothing.
+pub(super) fn optional_number<'de, D, N>(deserializer: D) -> Result<Option<N>, D::Error>
+where
+    D: Deserializer<'de>,
+    N: TryFrom<u64>,
+{
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "a whole number above 0")]
     enum Written {
-        Number(NonZeroUsize),
+        Number(u64),
         Text(String),
     }
-    match Option::<Written>::deserialize(deserializer)? {
-        None => Ok(None),
-        Some(Written::Number(count)) => Ok(Some(count)),
-        Some(Written::Text(text)) => text
-            .parse()
-            .map(Some)
-            .map_err(|_| de::Error::custom(format!("{text:?} is not a whole number above 0"))),
+    let written = match Option::<Written>::deserialize(deserializer)? {
+        None => return Ok(None),
+        Some(Written::Number(number)) => Ok(number),
+        Some(Written::Text(text)) => text.parse::<u64>().map_err(|_| text),
+    };
+    let number = written.and_then(|number| match number {
+        0 => Err(number.to_string()),
+        number => N::try_from(number).map_err(|_| number.to_string()),
+    });
+    match number {
+        Ok(number) => Ok(Some(number)),
+        Err(written) => {
+            Err(de::Error::custom(format!("{written:?} is not a whole number above 0, or too large")))
+        }
+    }
+}
+
+/// How many threads.
+pub(super) fn optional_count<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<NonZeroUsize>, D::Error> {
+    Ok(optional_number::<D, usize>(deserializer)?.and_then(NonZeroUsize::new))
+}
+
+/// A length of time above zero, or nothing.
+pub(super) fn optional_span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Span>, D::Error> {
+    match Option::<Span>::deserialize(deserializer)? {
+        Some(Span(Duration::ZERO)) => Err(de::Error::custom("a limit of no time lets nothing through")),
+        span => Ok(span),
     }
 }
 
