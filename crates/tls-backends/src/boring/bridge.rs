@@ -24,11 +24,13 @@ pub(super) struct Bridge {
     waker: Waker,
     unsent: Vec<u8>,
     sent: usize,
+    /// Whether a writer waits for room in the socket, and will send the rest.
+    writer_waits: bool,
 }
 
 impl Bridge {
     pub(super) fn new(io: ReadAhead) -> Self {
-        Self { io, waker: Waker::noop().clone(), unsent: Vec::new(), sent: 0 }
+        Self { io, waker: Waker::noop().clone(), unsent: Vec::new(), sent: 0, writer_waits: false }
     }
 
     /// Whom to wake when a call of BoringSSL has to wait.
@@ -43,8 +45,14 @@ impl Bridge {
         if self.unsent.len() - self.sent < ENOUGH { Poll::Ready(Ok(())) } else { self.poll_send(cx) }
     }
 
-    /// Ready if nothing is left to be sent.
+    /// Ready if nothing is left to be sent. The caller waits for that.
     pub(super) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let sent = self.poll_unsent(cx);
+        self.writer_waits = sent.is_pending();
+        sent
+    }
+
+    fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.unsent.get(self.sent..)
             && !rest.is_empty()
         {
@@ -62,10 +70,14 @@ impl Bridge {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends what can be sent now, before waiting for an answer to it.
+    /// Sends what can be sent now, before waiting for an answer to it. A writer in another task that waits to send the
+    /// same keeps its place: a socket wakes one.
     fn send_some(&mut self) -> io::Result<()> {
+        if self.writer_waits || self.unsent.is_empty() {
+            return Ok(());
+        }
         let waker = self.waker.clone();
-        match self.poll_send(&mut Context::from_waker(&waker)) {
+        match self.poll_unsent(&mut Context::from_waker(&waker)) {
             Poll::Ready(result) => result,
             Poll::Pending => Ok(()),
         }
@@ -74,9 +86,7 @@ impl Bridge {
 
 impl Read for Bridge {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if !self.unsent.is_empty() {
-            self.send_some().map_err(never_retried)?;
-        }
+        self.send_some().map_err(never_retried)?;
         let mut out = ReadBuf::new(out);
         match Pin::new(&mut self.io).poll_read(&mut Context::from_waker(&self.waker), &mut out) {
             Poll::Ready(result) => result.map(|()| out.filled().len()).map_err(never_retried),

@@ -1,5 +1,6 @@
 //! Test bodies that run for each stack: `crate::STACK` says which.
 
+mod broken;
 mod certificates;
 mod client;
 mod peer;
