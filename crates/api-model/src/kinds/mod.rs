@@ -7,6 +7,7 @@ pub mod gateway;
 pub mod gateway_class;
 pub mod grpc_route;
 pub mod http_route;
+pub mod http_route_filters;
 pub mod listener;
 pub mod listener_set;
 pub mod reference_grant;

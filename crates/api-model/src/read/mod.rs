@@ -32,6 +32,9 @@ use located::Located;
 /// The largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: usize = 64 * 1024 * 1024;
 
+/// How many problems are given for one object at most; the last says how many more there are.
+pub const MAX_PROBLEMS: usize = 20;
+
 /// What a file held.
 #[derive(Clone, Debug, Default)]
 pub struct ReadOutcome {
@@ -44,7 +47,7 @@ pub struct ReadOutcome {
 }
 
 /// Where an object stands.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub struct Origin {
     /// The file, as it was named to [`read_file_bytes`].
     pub file: Arc<str>,
@@ -59,7 +62,7 @@ impl fmt::Display for Origin {
 }
 
 /// A reason why an object, or a document, was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Problem {
     /// The file, as it was named to [`read_file_bytes`].
     pub file: Arc<str>,
@@ -94,7 +97,7 @@ impl fmt::Display for Problem {
 }
 
 /// Something that was left aside without being wrong: a kind we do not read, a status that does not fit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct PassedOver {
     /// Where it stands.
     pub origin: Origin,

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::located::Located;
-use super::{Origin, PassedOver, Problem, Reader, finish};
+use super::{MAX_PROBLEMS, Origin, PassedOver, Problem, Reader, finish};
 use crate::schema::path::FieldPath;
 use crate::validate::{FieldError, KindSchema, served_versions};
 use crate::{Resource, ResourceKey, ResourceKind, ResourceType};
@@ -93,7 +93,7 @@ impl Object<'_> {
         }
         let mut repeated = Vec::new();
         self.value.repeated_keys(&FieldPath::root(), &mut repeated);
-        for (path, line, column) in &repeated {
+        for (path, line, column) in repeated.iter().take(MAX_PROBLEMS) {
             let error = FieldError::new(path, "the field is given twice", "keep one of the two");
             self.problem(reader, (*line, *column), &error);
         }
@@ -156,8 +156,14 @@ impl Object<'_> {
     }
 
     fn refuse(&self, reader: &mut Reader, errors: &[FieldError]) {
-        for error in errors {
+        let shown = if errors.len() > MAX_PROBLEMS { MAX_PROBLEMS - 1 } else { errors.len() };
+        for error in errors.iter().take(shown) {
             self.problem(reader, self.value.place_of(&error.path), error);
+        }
+        if errors.len() > shown {
+            let rule = format!("has {} more problems", errors.len() - shown);
+            let more = FieldError::new(&FieldPath::root(), rule, "correct those above first");
+            self.problem(reader, (self.value.line, self.value.column), &more);
         }
     }
 

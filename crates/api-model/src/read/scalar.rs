@@ -102,13 +102,34 @@ mod tests {
             ("1e3", integer(1000)),
             ("-9223372036854775808", integer(i64::MIN)),
             ("1.5", Node::Number(Number::from_f64(1.5).unwrap())),
+            ("09", integer(9)),
+            ("0_1", integer(1)),
+            ("-0x10", integer(-16)),
+            ("+0b1", integer(1)),
+            ("1.0e+2", integer(100)),
             (".5", Node::Number(Number::from_f64(0.5).unwrap())),
         ] {
             assert_eq!(resolve(text), Ok(node), "{text:?}");
         }
-        for text in
-            ["1.2.3", "10.0.0.1", "2026-01-31", "1h", "-", "+", ".", "0x", "09z", "e3", "yEs", "1:30", "1-2"]
-        {
+        for text in [
+            "1.2.3",
+            "10.0.0.1",
+            "2026-01-31",
+            "1h",
+            "-",
+            "+",
+            ".",
+            "0x",
+            "09z",
+            "e3",
+            "yEs",
+            "1:30",
+            "1-2",
+            "1e400",
+            "_1",
+            "0b2",
+            "0o8",
+        ] {
             assert_eq!(resolve(text), Ok(Node::Text(text.to_owned())), "{text:?}");
         }
         assert!(resolve(".inf").is_err() && resolve(".NaN").is_err());

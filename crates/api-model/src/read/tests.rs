@@ -289,6 +289,52 @@ fn refuses_files_and_objects_over_the_limits() {
 }
 
 #[test]
+fn one_object_gives_few_problems() {
+    let many: String = (0..1000).map(|n| format!("  f{n}: 1\n")).collect();
+    let outcome = read(&format!("{}{many}", ROUTE));
+    assert_eq!(outcome.problems.len(), MAX_PROBLEMS);
+    assert!(
+        outcome.problems[MAX_PROBLEMS - 1].message.contains("981 more"),
+        "{}",
+        outcome.problems[MAX_PROBLEMS - 1]
+    );
+}
+
+/// Whatever the bytes, reading ends and gives no panic.
+#[test]
+fn survives_damaged_files() {
+    let whole: String = ResourceKind::ALL
+        .iter()
+        .map(|kind| format!("---\n{}\n", crate::validate::samples::text(*kind)))
+        .collect();
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut below = |limit: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % u64::try_from(limit).unwrap()).unwrap()
+    };
+    for _ in 0..500 {
+        let mut bytes = whole.as_bytes().to_vec();
+        for _ in 0..=below(20) {
+            let at = below(bytes.len());
+            match below(4) {
+                0 => bytes[at] = u8::try_from(below(256)).unwrap(),
+                1 => bytes[at] = b"{}[]&*!|>-:#'\"%@,?\n\t "[below(21)],
+                2 => drop(bytes.drain(at..(at + below(40)).min(bytes.len()))),
+                _ => {
+                    let piece = bytes[at..(at + below(60)).min(bytes.len())].to_vec();
+                    let to = below(bytes.len());
+                    bytes.splice(to..to, piece);
+                }
+            }
+        }
+        let outcome = read_file_bytes("damaged.yaml", &bytes);
+        assert!(outcome.objects.len() <= ResourceKind::ALL.len() + 20);
+    }
+}
+
+#[test]
 fn every_kind_reads_back_what_it_writes() {
     for kind in ResourceKind::ALL {
         let json = crate::validate::samples::full(*kind);

@@ -1,6 +1,6 @@
 //! Builds located values from the events of a YAML parser.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
@@ -162,6 +162,10 @@ fn too_deep(line: usize, column: usize) -> DocumentError {
 /// Fills an object from its `<<`: what it says itself wins, then the first that has the key.
 fn merge(open: &mut Open) {
     let Node::Object(entries) = &mut open.value.node else { return };
+    if open.merged.is_empty() {
+        return;
+    }
+    let mut known: HashSet<String> = entries.iter().map(|entry| entry.key.clone()).collect();
     for source in open.merged.drain(..) {
         let sources = match source.node {
             Node::List(sources) => sources,
@@ -169,9 +173,7 @@ fn merge(open: &mut Open) {
         };
         for source in sources {
             let Node::Object(more) = source.node else { continue };
-            let missing = more.into_iter().filter(|new| !entries.iter().any(|old| old.key == new.key));
-            let missing: Vec<_> = missing.collect();
-            entries.extend(missing);
+            entries.extend(more.into_iter().filter(|entry| known.insert(entry.key.clone())));
         }
     }
 }
@@ -199,7 +201,8 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Node, Str
     };
     let resolved = resolve(text);
     match (tag.is_yaml_core_schema(), tag.suffix.as_str(), resolved) {
-        (_, "str" | "", _) => Ok(Node::Text(text.to_owned())),
+        // A tag of somebody's own says nothing to us, nor to kubectl.
+        (false, ..) | (true, "str", _) => Ok(Node::Text(text.to_owned())),
         (true, "bool", Ok(node @ Node::Bool(_)))
         | (true, "int" | "float", Ok(node @ Node::Number(_)))
         | (true, "null", Ok(node @ Node::Null)) => Ok(node),

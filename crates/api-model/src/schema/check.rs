@@ -9,7 +9,8 @@ use super::suggest::nearest;
 use super::{Field, Rule, Schema, Shape, Unique};
 use crate::validate::FieldError;
 
-/// Fills in what is absent and has a default, all the way down, and takes out nulls that count as absent.
+/// Fills in what is absent and has a default, all the way down. A field that is `null` counts as absent; an entry of
+/// a list does not.
 pub(crate) fn fill_defaults(schema: &Schema, value: &mut Value) {
     match (&schema.shape, value) {
         (Shape::Object(fields), Value::Object(object)) => {
@@ -18,7 +19,7 @@ pub(crate) fn fill_defaults(schema: &Schema, value: &mut Value) {
             }
         }
         (Shape::Map { value: below, .. }, Value::Object(object)) => {
-            object.retain(|_, value| !(below.nullable && value.is_null()));
+            object.retain(|_, value| !value.is_null());
             object.values_mut().for_each(|value| fill_defaults(below, value));
         }
         (Shape::List { item, .. }, Value::Array(entries)) => {
@@ -30,7 +31,7 @@ pub(crate) fn fill_defaults(schema: &Schema, value: &mut Value) {
 
 fn fill_field(field: &Field, object: &mut Map<String, Value>) {
     let Field { name, schema, .. } = field;
-    if object.get(*name).is_some_and(Value::is_null) && (schema.nullable || schema.default.is_some()) {
+    if object.get(*name).is_some_and(Value::is_null) {
         object.remove(*name);
     }
     if let (None, Some(default)) = (object.get(*name), &schema.default) {

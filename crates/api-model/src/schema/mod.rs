@@ -19,8 +19,6 @@ use path::FieldPath;
 pub(crate) struct Schema {
     pub(crate) shape: Shape,
     pub(crate) default: Option<Value>,
-    /// `null` counts as absent, as in the API server's own kinds.
-    pub(crate) nullable: bool,
     /// Messages must not repeat the value.
     pub(crate) secret: bool,
     pub(crate) rules: Vec<Rule>,
@@ -116,7 +114,7 @@ pub(crate) fn goes_with(field: &'static str, discriminator: &'static str, value:
 const NO_LIMIT: usize = usize::MAX;
 
 fn schema(shape: Shape) -> Schema {
-    Schema { shape, default: None, nullable: false, secret: false, rules: Vec::new() }
+    Schema { shape, default: None, secret: false, rules: Vec::new() }
 }
 
 /// An object with these fields and no others.
@@ -227,25 +225,6 @@ impl Schema {
     /// What an absent value is taken to be.
     pub(crate) fn default(mut self, value: impl Into<Value>) -> Self {
         self.default = Some(value.into());
-        self
-    }
-
-    /// `null` counts as absent here and below.
-    pub(crate) fn nullable(mut self) -> Self {
-        self.nullable = true;
-        match &mut self.shape {
-            Shape::Object(fields) => {
-                for field in fields {
-                    let schema = std::mem::replace(&mut field.schema, anything());
-                    field.schema = schema.nullable();
-                }
-            }
-            Shape::Map { value: below, .. } | Shape::List { item: below, .. } => {
-                let schema = std::mem::replace(below.as_mut(), anything());
-                **below = schema.nullable();
-            }
-            _ => {}
-        }
         self
     }
 

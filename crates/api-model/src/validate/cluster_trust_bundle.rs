@@ -20,7 +20,7 @@ pub(super) fn schema() -> KindSchema {
     ));
     let spec = object([
         required("trustBundle", bundle),
-        optional("signerName", text().at_most(571).pattern(PREFIXED_PATH).nullable()),
+        optional("signerName", text().at_most(571).pattern(PREFIXED_PATH)),
     ]);
     KindSchema::new(cluster_scoped(NAME, 253), spec)
         .rule(blames("must begin with the signer, '/' written as ':', and a ':'", "rename it", |bundle| {

@@ -11,9 +11,9 @@ pub(super) fn schema() -> KindSchema {
     KindSchema::with_fields(
         namespaced(),
         [
-            optional("data", map(text()).pattern(DATA_KEY).nullable()),
-            optional("binaryData", map(text().pattern(BASE64_BINARY)).pattern(DATA_KEY).nullable()),
-            optional("immutable", boolean().nullable()),
+            optional("data", map(text()).pattern(DATA_KEY)),
+            optional("binaryData", map(text().pattern(BASE64_BINARY)).pattern(DATA_KEY)),
+            optional("immutable", boolean()),
         ],
     )
     .rule(blames("is a key of data too", "keep one of the two", |config_map| {

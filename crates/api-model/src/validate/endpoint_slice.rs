@@ -25,8 +25,8 @@ pub(super) fn schema() -> KindSchema {
         namespaced(),
         [
             required("addressType", one_of(&["IPv4", "IPv6", "FQDN"])),
-            optional("endpoints", list(endpoint()).at_most(1000).nullable()),
-            optional("ports", list(port).at_most(20_000).unique_by("name").nullable()),
+            optional("endpoints", list(endpoint()).at_most(1000)),
+            optional("ports", list(port).at_most(20_000).unique_by("name")),
         ],
     )
     .rule(blames(

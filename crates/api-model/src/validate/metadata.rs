@@ -81,5 +81,4 @@ fn metadata(name: Pattern, longest: usize, namespaced: bool) -> Schema {
         optional("selfLink", text()),
         optional("uid", text()),
     ])
-    .nullable()
 }

@@ -1,9 +1,11 @@
 //! The verdict the API server would give, rule by rule.
 //!
-//! Where the two channels of v1.7.0 differ, an object passes when either would take it, with two exceptions: what
-//! only makes sense with kinds of the experimental channel (an XBackend or a ClusterTrustBundle as a target) follows
-//! that channel's rules. So `caCertificateRefs: []` beside `wellKnownCACertificates` passes, as do header values the
-//! experimental channel alone restricts.
+//! Where the two channels of v1.7.0 differ, a field passes when either would take it, with one exception: what only
+//! makes sense with kinds of the experimental channel (an XBackend or a ClusterTrustBundle as a target) follows that
+//! channel's rules. So `caCertificateRefs: []` beside `wellKnownCACertificates` passes, as do header values that the
+//! experimental channel alone restricts (see [`is_field_value`]) and parents that differ in the port alone.
+//!
+//! Rules between two versions of an object (a GatewayClass's `controllerName` is immutable) are not looked at.
 
 mod backend_tls_policy;
 mod cluster_trust_bundle;

@@ -6,7 +6,12 @@ use crate::ResourceKind;
 
 /// A valid object of the kind.
 pub(crate) fn full(kind: ResourceKind) -> Value {
-    let text = match kind {
+    crate::read::yaml_values(text(kind)).remove(0)
+}
+
+/// The same as YAML.
+pub(crate) fn text(kind: ResourceKind) -> &'static str {
+    match kind {
         ResourceKind::GatewayClass => GATEWAY_CLASS,
         ResourceKind::Gateway => GATEWAY,
         ResourceKind::ListenerSet => LISTENER_SET,
@@ -24,8 +29,7 @@ pub(crate) fn full(kind: ResourceKind) -> Value {
         ResourceKind::ConfigMap => CONFIG_MAP,
         ResourceKind::Namespace => NAMESPACE,
         ResourceKind::ClusterTrustBundle => CLUSTER_TRUST_BUNDLE,
-    };
-    crate::read::yaml_values(text).remove(0)
+    }
 }
 
 const GATEWAY_CLASS: &str = "

@@ -10,15 +10,15 @@ use crate::schema::{Look as _, blames, boolean, holds, map, optional, text};
 pub(super) const DATA_MAX: usize = 1024 * 1024;
 
 pub(super) fn schema() -> KindSchema {
-    let data = map(text().pattern(BASE64).secret()).pattern(DATA_KEY).secret().nullable();
-    let string_data = map(text().secret()).pattern(DATA_KEY).secret().nullable();
+    let data = map(text().pattern(BASE64).secret()).pattern(DATA_KEY).secret();
+    let string_data = map(text().secret()).pattern(DATA_KEY).secret();
     KindSchema::with_fields(
         namespaced(),
         [
             optional("data", data),
             optional("stringData", string_data),
-            optional("type", text().default("Opaque").nullable()),
-            optional("immutable", boolean().nullable()),
+            optional("type", text().default("Opaque")),
+            optional("immutable", boolean()),
         ],
     )
     .rule(needs_key("tls.crt"))

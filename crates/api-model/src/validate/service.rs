@@ -1,5 +1,7 @@
 //! Service.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::KindSchema;
@@ -13,11 +15,8 @@ use crate::schema::{
 };
 
 pub(super) fn schema() -> KindSchema {
-    KindSchema::with_fields(namespaced_label(), [optional("spec", spec().nullable().default(json!({})))])
-        .status(
-            object([optional("conditions", list(anything())), optional("loadBalancer", anything())])
-                .nullable(),
-        )
+    KindSchema::with_fields(namespaced_label(), [optional("spec", spec().default(json!({})))])
+        .status(object([optional("conditions", list(anything())), optional("loadBalancer", anything())]))
 }
 
 fn spec() -> Schema {
@@ -117,11 +116,8 @@ fn port_rules() -> [Rule; 4] {
 
 fn repeats(says: &'static str, remedy: &'static str, key: fn(&Value) -> Option<String>) -> Rule {
     blames(says, remedy, move |spec| {
-        let keys: Vec<_> = spec.list("ports").iter().map(key).collect();
-        let again = |&at: &usize| {
-            let this = keys.get(at).and_then(Option::as_ref);
-            this.is_some() && keys.iter().take(at).any(|before| before.as_ref() == this)
-        };
-        (0..keys.len()).find(again).map(|index| FieldPath::root().then("ports").then(index))
+        let mut seen = BTreeSet::new();
+        let again = |port| key(port).is_some_and(|key| !seen.insert(key));
+        spec.list("ports").iter().position(again).map(|index| FieldPath::root().then("ports").then(index))
     })
 }

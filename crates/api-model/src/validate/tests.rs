@@ -3,7 +3,9 @@ use serde_json::{Value, json};
 use super::*;
 
 mod core_kinds;
+mod fixtures;
 mod gateways;
+mod http_route_filters;
 mod http_routes;
 mod patterns;
 mod published_crds;
@@ -170,8 +172,11 @@ fn structure_is_checked_before_rules() {
     );
     let without_spec = json!({"metadata": {"name": "a"}});
     assert_eq!(errors_of(ResourceKind::Gateway, &without_spec)[0].field(), "spec");
-    let null = changed(ResourceKind::GatewayClass, &[("/spec/description", json!(""))]);
-    let mut null = null;
+    let mut null = samples::full(ResourceKind::GatewayClass);
     null["spec"]["description"] = Value::Null;
-    assert!(errors_of(ResourceKind::GatewayClass, &null)[0].rule.contains("null"));
+    assert_eq!(errors_of(ResourceKind::GatewayClass, &null), [], "null is absent");
+    null["spec"]["controllerName"] = Value::Null;
+    assert!(errors_of(ResourceKind::GatewayClass, &null)[0].rule.contains("required"));
+    let entry = changed(ResourceKind::HttpRoute, &[("/spec/hostnames", json!([Value::Null]))]);
+    assert!(errors_of(ResourceKind::HttpRoute, &entry)[0].rule.contains("not nothing (null)"));
 }
