@@ -76,8 +76,8 @@ pub(super) async fn run(worker: Rc<Worker>, stream: TcpStream, client: SocketAdd
         None => {
             let mut stream = stream;
             let detected = preface::detect(&mut stream);
-            match tokio::time::timeout(worker.limits.header_timeout, detected).await {
-                Ok(Ok((prefix, http2))) if !prefix.is_empty() => {
+            match first_bytes(&worker, detected).await {
+                Some(Ok((prefix, http2))) if !prefix.is_empty() => {
                     (Wire::plain(stream, prefix, activity.clone()), http2, None)
                 }
                 _ => return,
@@ -118,6 +118,19 @@ pub(super) async fn run(worker: Rc<Worker>, stream: TcpStream, client: SocketAdd
     if let Some(reason) = result {
         proxy::unanswered(&connection, &reason, if http2 { "HTTP/2" } else { "HTTP/1.1" });
     }
+}
+
+/// The first bytes of a connection, if they come in time. A drain does not wait for a client that says nothing.
+async fn first_bytes<T>(worker: &Worker, bytes: impl Future<Output = T>) -> Option<T> {
+    let deadline = worker.deadlines.add();
+    deadline.set(clock::now() + clock::millis(worker.limits.header_timeout));
+    let mut bytes = pin!(bytes);
+    poll_fn(|cx| match bytes.as_mut().poll(cx) {
+        Poll::Ready(bytes) => Poll::Ready(Some(bytes)),
+        Poll::Pending if deadline.poll(cx) || worker.draining.get() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }
 
 /// A connection that can be asked to end after the requests under way.

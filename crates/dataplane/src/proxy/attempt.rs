@@ -20,6 +20,8 @@ use crate::{
 
 /// Idle connections that may turn out closed before a fresh one is made.
 const MOST_STALE: u32 = 2;
+/// Connections that may refuse a request unsent before the endpoint counts as failed.
+const MOST_UNSENT: u32 = 8;
 
 /// Where a request goes, and how.
 #[derive(Clone, Copy)]
@@ -41,6 +43,7 @@ pub(super) async fn attempt(
     mut body: RequestBody,
 ) -> Result<(Response<Incoming>, Lease), FailureReason> {
     trace.attempts += 1;
+    let started = Instant::now();
     let mut search = Search { route, tried: SmallVec::new() };
     let mut stale = 0;
     let mut endpoint = search.first()?;
@@ -64,7 +67,6 @@ pub(super) async fn attempt(
         let again = lease.reused && body.is_empty() && parts.method.is_idempotent();
         let kept = again.then(|| parts.clone());
         to_upstream(&mut parts, form);
-        let started = Instant::now();
         let failed = match lease.send(Request::from_parts(parts, body)).await {
             Ok(response) => {
                 trace.duration = Some(started.elapsed());
@@ -75,7 +77,9 @@ pub(super) async fn attempt(
         match (failed.unsent, kept) {
             (Some(request), _) => {
                 (parts, body) = request.into_parts();
-                if lease.reused {
+                let reused = lease.reused;
+                lease.discard();
+                if reused && stale < MOST_UNSENT {
                     stale += 1;
                 } else {
                     endpoint.failed();

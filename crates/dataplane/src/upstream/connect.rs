@@ -54,10 +54,12 @@ pub(crate) async fn acquire(
         }
         // Where ALPN may choose HTTP/1.1, waiting for another's connection would be in vain.
         let streams = if want == Want::Http2 { worker.limits.http2_streams } else { 0 };
-        if let Some(_connecting) = pool.connecting(streams) {
-            return connect(worker, endpoint, want, host, pool, in_flight).await;
+        if let Some(connecting) = pool.connecting(streams) {
+            let result = connect(worker, endpoint, want, host, pool, in_flight).await;
+            connecting.end(result.as_ref().err());
+            return result;
         }
-        pool.wait().await;
+        pool.wait().await?;
     }
 }
 

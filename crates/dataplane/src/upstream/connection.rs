@@ -153,6 +153,13 @@ impl Lease {
         })
     }
 
+    /// The connection takes no more requests: it must not be lent again.
+    pub(crate) fn discard(self) {
+        if let Some(Kind::Http2(connection)) = &self.kind {
+            self.pool.discard(connection);
+        }
+    }
+
     /// The response has ended as it should: the connection may serve another request.
     pub(crate) fn release(mut self) {
         self.poolable = true;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use hyper::client::conn::http1;
+use lasthop_dataplane_api::FailureReason;
 use tokio::sync::Notify;
 
 use super::connection::{Connected, Http2Connection};
@@ -20,6 +21,8 @@ pub(crate) struct Pool {
     connecting: Cell<u32>,
     waiting: Cell<u32>,
     connected: Notify,
+    /// Why the last HTTP/2 connection could not be made; those who waited for it need not find out again.
+    failure: RefCell<Option<FailureReason>>,
     closed: Cell<bool>,
     counters: Arc<WorkerCounters>,
 }
@@ -41,6 +44,7 @@ impl Pool {
             connecting: Cell::new(0),
             waiting: Cell::new(0),
             connected: Notify::new(),
+            failure: RefCell::default(),
             closed: Cell::new(false),
             counters,
         }
@@ -112,6 +116,11 @@ impl Pool {
             .cloned()
     }
 
+    /// Forgets an HTTP/2 connection that takes no more requests, as after GOAWAY.
+    pub(super) fn discard(&self, connection: &Rc<Http2Connection>) {
+        self.http2.borrow_mut().retain(|other| !Rc::ptr_eq(other, connection));
+    }
+
     /// Keeps an HTTP/2 connection for further requests.
     pub(super) fn put_http2(&self, connection: Rc<Http2Connection>) {
         if !self.closed.get() {
@@ -125,11 +134,12 @@ impl Pool {
             return None;
         }
         self.connecting.set(self.connecting.get() + 1);
+        self.failure.replace(None);
         Some(Connecting(self.clone()))
     }
 
-    /// Waits until a connection is made or has failed.
-    pub(super) async fn wait(&self) {
+    /// Waits until a connection is made; an error if it cannot.
+    pub(super) async fn wait(&self) -> Result<(), FailureReason> {
         struct Waiting<'a>(&'a Cell<u32>);
         impl Drop for Waiting<'_> {
             fn drop(&mut self) {
@@ -139,6 +149,7 @@ impl Pool {
         self.waiting.set(self.waiting.get() + 1);
         let _waiting = Waiting(&self.waiting);
         self.connected.notified().await;
+        self.failure.borrow().clone().map_or(Ok(()), Err)
     }
 
     pub(super) fn sweep(&self, idle_before: u64) {
@@ -154,6 +165,13 @@ impl Pool {
 
     pub(super) fn is_empty(&self) -> bool {
         self.http1.borrow().is_empty() && self.http2.borrow().is_empty() && self.connecting.get() == 0
+    }
+}
+
+impl Connecting {
+    /// How it went.
+    pub(super) fn end(self, failure: Option<&FailureReason>) {
+        self.0.failure.replace(failure.cloned());
     }
 }
 

@@ -88,7 +88,7 @@ impl Proxy {
 
     pub fn empty(workers: usize, limits: Limits) -> Self {
         let log = Arc::new(Log::default());
-        let options = NativeOptions { workers, tls_stack: TlsStack::Rustls, access_log: log.clone(), limits };
+        let options = NativeOptions { workers, tls_stack: stack(), access_log: log.clone(), limits };
         let dataplane = Arc::new(NativeDataplane::new(options).unwrap());
         Self { dataplane, snapshot: Snapshot::default(), log, port: 0 }
     }
@@ -130,6 +130,14 @@ impl Proxy {
         let text = self.metrics();
         let line = text.lines().find(|line| line.starts_with(start));
         line.map_or(0.0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+    }
+}
+
+/// The stack that this test binary is about.
+pub fn stack() -> TlsStack {
+    match env!("CARGO_CRATE_NAME").ends_with("boringssl") {
+        true => TlsStack::Boringssl,
+        false => TlsStack::Rustls,
     }
 }
 

@@ -1,7 +1,4 @@
-//! TLS on both sides.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail this way")]
-
-mod support;
+//! TLS on both sides; the same for each stack.
 
 use std::sync::Arc;
 
@@ -9,7 +6,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use lasthop_dataplane_api::*;
-use support::{backend, client, pki, *};
+use crate::support::{backend, client, pki, *};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 async fn says(text: &'static str, leaf: &pki::Leaf, alpn: &[&str]) -> backend::Backend {
