@@ -63,6 +63,12 @@ impl ContentCache {
         Ok(anchors)
     }
 
+    /// Whether nothing is kept but the machine's own anchors.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.anchors.borrow().is_empty() && self.keys.borrow().is_empty()
+    }
+
     /// Drops what nothing uses any more.
     pub(crate) fn prune(&self) {
         self.anchors.borrow_mut().retain(|_, (anchors, _)| anchors.strong_count() > 0);

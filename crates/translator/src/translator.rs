@@ -159,3 +159,18 @@ fn nodes_of(key: &ResourceKey) -> Vec<Node> {
         _ => Vec::new(),
     }
 }
+
+#[cfg(test)]
+impl Translator {
+    /// Whether nothing is kept of objects that are gone.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inputs.store.is_empty()
+            && self.tracker.is_empty()
+            && self.derived.gateways.is_empty()
+            && self.derived.policies.is_empty()
+            && self.derived.claims.is_empty()
+            && self.derived.routes.is_empty()
+            && self.notices.is_empty()
+            && self.cache.is_empty()
+    }
+}

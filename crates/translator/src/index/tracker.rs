@@ -10,6 +10,8 @@ pub(crate) struct Tracker {
     readers: HashMap<Fact, BTreeSet<Node>>,
     read: HashMap<Node, BTreeSet<Fact>>,
     due: BTreeSet<Node>,
+    #[cfg(test)]
+    done: u64,
 }
 
 impl Tracker {
@@ -38,6 +40,10 @@ impl Tracker {
 
     /// The node was done, and read these facts.
     pub(crate) fn record(&mut self, node: &Node, facts: BTreeSet<Fact>) {
+        #[cfg(test)]
+        {
+            self.done += 1;
+        }
         let before = self.read.remove(node).unwrap_or_default();
         for fact in before.difference(&facts) {
             self.unread(node, fact);
@@ -56,6 +62,18 @@ impl Tracker {
         for fact in self.read.remove(node).unwrap_or_default() {
             self.unread(node, &fact);
         }
+    }
+
+    /// How many nodes were done so far.
+    #[cfg(test)]
+    pub(crate) fn done(&self) -> u64 {
+        self.done
+    }
+
+    /// Whether it knows no node.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.readers.is_empty() && self.read.is_empty() && self.due.is_empty()
     }
 
     fn unread(&mut self, node: &Node, fact: &Fact) {

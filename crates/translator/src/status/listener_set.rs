@@ -27,7 +27,7 @@ pub(crate) fn listener_set_status(reader: &Reader<'_>, name: &ObjectName) -> Opt
     let own: Vec<&ListenerOutcome> = listeners(outcome, name).collect();
     let problem = problem(outcome, name);
     let programmed = match &problem {
-        Some(problem) => Verdict::no(types::PROGRAMMED, "Invalid", problem.message.clone()),
+        Some(problem) => Verdict::problem(types::PROGRAMMED, problem),
         None => listener::programmed_together(own.iter().copied(), told, "ListenerSet"),
     };
     let verdicts = [accepted(problem.as_ref(), &own), programmed];

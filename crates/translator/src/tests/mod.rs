@@ -1,3 +1,14 @@
 //! Tests of the whole: manifests in, snapshot and status out.
 
+mod cost;
+mod gateways;
+mod incremental;
+mod listener_sets;
+mod listeners;
+mod options;
+mod policies;
+mod routes;
+mod rules;
+mod services;
+mod statuses;
 mod whole;

@@ -1,0 +1,167 @@
+//! Listeners: protocols, kinds, certificates, conflicts.
+
+use lasthop_dataplane_api::ListenerProtocol;
+
+use crate::fixtures::*;
+
+fn gateway(listeners: &str) -> String {
+    let head = GATEWAY.split("  listeners:").next().unwrap();
+    format!("{head}  listeners:\n{listeners}\n")
+}
+
+#[test]
+fn https_needs_a_certificate_that_fits_its_key() {
+    let ca = Ca::new("ca");
+    let https =
+        gateway("  - {name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: tls}]}}");
+    let mut world = World::of(&[&https]);
+    let unresolved = |world: &World| {
+        let said = world.listener("gw", "https");
+        assert_eq!(said[0], "Accepted=True/Accepted");
+        assert_eq!(said[1], "Programmed=False/Invalid");
+        assert_eq!(said[2], "ResolvedRefs=False/InvalidCertificateRef");
+        assert_eq!(world.gateway("gw")[2], "ResolvedRefs=False/ListenersNotResolved");
+        assert!(!world.serves("gw", "https"));
+        message(&world.listener_status("gw", "https").conditions, "ResolvedRefs").to_owned()
+    };
+    assert!(unresolved(&world).contains("does not exist"));
+    let (chain, key) = ca.leaf("a.example");
+    let (_, other_key) = ca.leaf("a.example");
+    world.apply(&[&tls_secret("default", "tls", &chain, &other_key)]);
+    assert!(unresolved(&world).contains("does not belong"), "{}", unresolved(&world));
+    world.apply(&[&tls_secret("default", "tls", "rubbish", "rubbish")]);
+    unresolved(&world);
+    let opaque =
+        tls_secret("default", "tls", &chain, &key).replace("type: kubernetes.io/tls", "type: Opaque");
+    world.apply(&[&opaque]);
+    assert!(unresolved(&world).contains("Opaque"));
+
+    world.apply(&[&tls_secret("default", "tls", &chain, &key)]);
+    assert!(world.serves("gw", "https"));
+    let listener = world.translator.snapshot().listeners.values().next().unwrap();
+    assert_eq!(listener.protocol, ListenerProtocol::HTTPS);
+    assert_eq!(listener.tls.as_ref().unwrap().certificates.len(), 1);
+}
+
+#[test]
+fn one_good_certificate_serves_while_another_is_missing() {
+    let https = gateway(
+        "  - {name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: missing}, {name: tls}]}}",
+    );
+    let world = World::of(&[&https, &Ca::new("ca").secret("default", "tls", "a.example")]);
+    assert!(world.serves("gw", "https"));
+    assert_eq!(world.listener("gw", "https")[2], "ResolvedRefs=False/InvalidCertificateRef");
+}
+
+#[test]
+fn a_certificate_of_another_namespace_needs_a_grant() {
+    let https = gateway(
+        "  - {name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: tls, namespace: other}]}}",
+    );
+    let mut world = World::of(&[&https]);
+    assert_eq!(
+        world.listener("gw", "https")[2],
+        "ResolvedRefs=False/RefNotPermitted",
+        "though it is missing"
+    );
+    world.apply(&[&Ca::new("ca").secret("other", "tls", "a.example")]);
+    assert_eq!(world.listener("gw", "https")[2], "ResolvedRefs=False/RefNotPermitted");
+    let grant = |name: &str| {
+        format!(
+            "---\napiVersion: gateway.networking.k8s.io/v1\nkind: ReferenceGrant\n\
+             metadata: {{name: grant, namespace: other}}\nspec:\n\
+             \x20 from: [{{group: gateway.networking.k8s.io, kind: Gateway, namespace: default}}]\n\
+             \x20 to: [{{group: '', kind: Secret, name: {name}}}]\n"
+        )
+    };
+    world.apply(&[&grant("another")]);
+    assert!(!world.serves("gw", "https"));
+    world.apply(&[&grant("tls")]);
+    assert!(world.serves("gw", "https"));
+}
+
+#[test]
+fn protocols_we_do_not_speak_are_refused_and_take_no_routes() {
+    let world = World::of(&[
+        &gateway(
+            "  - {name: http, port: 80, protocol: HTTP}\n  - {name: tcp, port: 9000, protocol: TCP}\n\
+             \x20 - {name: tls, port: 443, protocol: TLS, tls: {mode: Passthrough}}",
+        ),
+        &ROUTE.replace("name: gw}", "name: gw, sectionName: tcp}"),
+        SERVICE,
+    ]);
+    for listener in ["tcp", "tls"] {
+        assert_eq!(world.listener("gw", listener)[0], "Accepted=False/UnsupportedProtocol");
+        assert!(world.listener_status("gw", listener).supported_kinds.is_empty());
+    }
+    assert_eq!(world.gateway("gw")[0], "Accepted=True/ListenersNotValid");
+    assert_eq!(world.route("route")[0], "Accepted=False/NotAllowedByListeners");
+    let only = World::of(&[&gateway("  - {name: udp, port: 53, protocol: UDP}")]);
+    assert_eq!(only.gateway("gw")[..2], ["Accepted=False/ListenersNotValid", "Programmed=False/Invalid"]);
+}
+
+#[test]
+fn kinds_that_do_not_fit_are_named_and_the_others_stay() {
+    let world = World::of(&[&gateway(
+        "  - {name: http, port: 80, protocol: HTTP, allowedRoutes: {kinds: [{kind: HTTPRoute}, {kind: TCPRoute}]}}\n\
+         \x20 - {name: bad, port: 81, protocol: HTTP, allowedRoutes: {kinds: [{kind: Nonsense}]}}",
+    )]);
+    let kinds = |name: &str| -> Vec<String> {
+        world.listener_status("gw", name).supported_kinds.iter().map(|kind| kind.kind.clone()).collect()
+    };
+    assert_eq!(kinds("http"), ["HTTPRoute"]);
+    assert!(kinds("bad").is_empty());
+    for listener in ["http", "bad"] {
+        assert_eq!(world.listener("gw", listener)[2], "ResolvedRefs=False/InvalidRouteKinds");
+    }
+}
+
+#[test]
+fn listeners_that_cannot_be_told_apart_are_all_out() {
+    let tls = "tls: {certificateRefs: [{name: tls}]}";
+    let world = World::of(&[
+        &gateway(&format!(
+            "  - {{name: a, port: 80, protocol: HTTP, hostname: a.example}}\n\
+             \x20 - {{name: b, port: 80, protocol: HTTPS, hostname: b.example, {tls}}}\n\
+             \x20 - {{name: c, port: 81, protocol: HTTP}}"
+        )),
+        &Ca::new("ca").secret("default", "tls", "b.example"),
+    ]);
+    for listener in ["a", "b"] {
+        let said = world.listener("gw", listener);
+        assert!(said.contains(&"Conflicted=True/ProtocolConflict".to_owned()), "{said:?}");
+        assert!(said[0].starts_with("Accepted=False"));
+        assert!(!world.serves("gw", listener));
+    }
+    assert!(world.listener("gw", "c").contains(&"Conflicted=False/NoConflicts".to_owned()));
+    assert_eq!(world.gateway("gw")[0], "Accepted=True/ListenersNotValid");
+}
+
+#[test]
+fn overlapping_host_names_of_a_tls_port_are_noted_on_each() {
+    let tls = "tls: {certificateRefs: [{name: tls}]}";
+    let world = World::of(&[
+        &gateway(&format!(
+            "  - {{name: a, port: 443, protocol: HTTPS, hostname: foo.example.com, {tls}}}\n\
+             \x20 - {{name: b, port: 443, protocol: HTTPS, hostname: foo.example.org, {tls}}}\n\
+             \x20 - {{name: c, port: 443, protocol: HTTPS, hostname: '*.example.com', {tls}}}"
+        )),
+        &Ca::new("ca").secret("default", "tls", "foo.example.com"),
+    ]);
+    let overlapping = "OverlappingTLSConfig=True/OverlappingHostnames".to_owned();
+    let noted = |name| world.listener("gw", name).contains(&overlapping);
+    assert!(noted("a") && noted("c") && !noted("b"));
+    assert!(world.serves("gw", "a") && world.serves("gw", "c"));
+}
+
+#[test]
+fn an_option_of_ours_that_does_not_exist_is_refused() {
+    let world = World::of(&[
+        &gateway(
+            "  - {name: https, port: 443, protocol: HTTPS, \
+             tls: {certificateRefs: [{name: tls}], options: {lasthop.dev/x: z, example.com/z: '1'}}}",
+        ),
+        &Ca::new("ca").secret("default", "tls", "a.example"),
+    ]);
+    assert_eq!(world.listener("gw", "https")[0], "Accepted=False/UnsupportedValue");
+}

@@ -1,0 +1,140 @@
+//! Options of policies.
+
+use lasthop_dataplane_api::{
+    CipherSuite, Group, Sni, TlsCapabilities, TlsStack, TlsVersion, UpstreamTlsSettings,
+};
+use lasthop_tls_verify::{Identity, VerifyMode};
+
+use crate::{ClassPolicy, Options, fixtures::*};
+
+fn options() -> Options {
+    Options { class_policy: ClassPolicy::OwnAllWithoutClass, ..Options::default() }
+}
+
+fn with(options: Options, spec: &str, more: &[&str]) -> World {
+    let mut world = World::with(options);
+    let policy = format!("{POLICY}  options: {{{spec}}}\n");
+    world.apply(&[GATEWAY, SERVICE, ROUTE, &policy, &Ca::new("ca").config_map("ca")]);
+    world.apply(more);
+    world
+}
+
+fn settings(spec: &str) -> UpstreamTlsSettings {
+    with(options(), spec, &[]).tls("web", 443).settings().clone()
+}
+
+fn refused(options: Options, spec: &str) -> String {
+    let world = with(options, spec, &[]);
+    assert_eq!(world.policy("policy")[0], "Accepted=False/Invalid", "{spec}");
+    let refusal = world.refusal("web", 443);
+    assert_eq!(&*refusal.reason, "Invalid");
+    refusal.message.to_string()
+}
+
+#[test]
+fn what_an_option_says_is_what_the_policy_carries() {
+    let versions = settings("lasthop.dev/min-version: '1.3', lasthop.dev/max-version: '1.3'");
+    assert_eq!((versions.min_version, versions.max_version), (TlsVersion::V1_3, TlsVersion::V1_3));
+    let suites = settings("lasthop.dev/cipher-suites: 'TLS_AES_256_GCM_SHA384, TLS_AES_128_GCM_SHA256'");
+    let wanted = [CipherSuite::TLS_AES_256_GCM_SHA384, CipherSuite::TLS_AES_128_GCM_SHA256];
+    assert_eq!(suites.cipher_suites, wanted);
+    let groups = settings("lasthop.dev/groups: 'X25519MLKEM768,secp384r1'");
+    assert_eq!(groups.groups, [Group::X25519MLKEM768, Group::Secp384r1]);
+    let alpn = settings("lasthop.dev/alpn: 'h2, http/1.1'");
+    assert_eq!(alpn.alpn.iter().map(|p| &**p).collect::<Vec<_>>(), ["h2", "http/1.1"]);
+    assert!(!settings("lasthop.dev/session-resumption: 'false'").resumption);
+    assert_eq!(settings("lasthop.dev/sni: none").sni, Sni::None);
+    assert_eq!(settings("lasthop.dev/sni: request-host").sni, Sni::RequestHost);
+    let named = settings("lasthop.dev/sni: other.internal");
+    assert_eq!(named.sni, Sni::Name("other.internal".parse().unwrap()));
+    assert_eq!(named.peer.identities, [Identity::dns("web.internal").unwrap()], "SNI verifies nothing");
+    let addresses = settings("lasthop.dev/subject-ip-sans: '10.0.0.1, fd00::1'");
+    let ip = |text: &str| Identity::Ip(text.parse().unwrap());
+    assert_eq!(addresses.peer.identities, [ip("10.0.0.1"), ip("fd00::1")]);
+    assert_eq!(settings("lasthop.dev/verify-depth: '2'").peer.max_depth, Some(2));
+    let pins = settings("lasthop.dev/spki-pins: 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA='");
+    assert_eq!(pins.peer.pins[0].0, [0; 32]);
+    settings("example.com/whatever: x");
+}
+
+#[test]
+fn unknown_options_and_values_are_refused_with_what_exists() {
+    assert!(refused(options(), "lasthop.dev/min-versoin: '1.3'").contains("lasthop.dev/min-version"));
+    for bad in [
+        "lasthop.dev/min-version: '1.1'",
+        "lasthop.dev/min-version: '1.3', lasthop.dev/max-version: '1.2'",
+        "lasthop.dev/cipher-suites: TLS_NULL",
+        "lasthop.dev/cipher-suites: ''",
+        "lasthop.dev/cipher-suites: 'TLS_AES_128_GCM_SHA256,'",
+        "lasthop.dev/cipher-suites: TLS_AES_128_GCM_SHA256, lasthop.dev/max-version: '1.2'",
+        "lasthop.dev/groups: secp521r1",
+        "lasthop.dev/alpn: 'h2,,x'",
+        "lasthop.dev/session-resumption: maybe",
+        "lasthop.dev/sni: '*.example.com'",
+        "lasthop.dev/subject-ip-sans: web.internal",
+        "lasthop.dev/verify-depth: '99'",
+        "lasthop.dev/spki-pins: 'AAAA'",
+        "lasthop.dev/verify: sometimes",
+        "lasthop.dev/client-certificate-ref: missing",
+        "lasthop.dev/client-certificate-ref: other/secret",
+        "lasthop.dev/crl-ref: ConfigMap/missing",
+        "lasthop.dev/crl-ref: missing",
+    ] {
+        let message = refused(options(), bad);
+        assert!(message.starts_with("spec.options[lasthop.dev/"), "{message}");
+    }
+}
+
+#[test]
+fn less_verification_needs_the_operators_leave() {
+    for (value, mode) in [("chain", VerifyMode::Chain), ("none", VerifyMode::None)] {
+        let spec = format!("lasthop.dev/verify: {value}");
+        assert!(refused(options(), &spec).contains("operator"));
+        let leave = Options { allow_insecure_verify: true, ..options() };
+        assert_eq!(with(leave, &spec, &[]).tls("web", 443).settings().peer.mode, mode);
+    }
+    assert_eq!(settings("lasthop.dev/verify: full").peer.mode, VerifyMode::Full);
+}
+
+#[test]
+fn what_the_stack_lacks_is_refused_not_weakened() {
+    let limited = || Options {
+        capabilities: TlsCapabilities {
+            stack: TlsStack::Boringssl,
+            versions: vec![TlsVersion::V1_2, TlsVersion::V1_3],
+            cipher_suites: vec![CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256],
+            tls13_suite_choice: false,
+            groups: vec![Group::X25519],
+        },
+        ..options()
+    };
+    let suite = "lasthop.dev/cipher-suites: TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256";
+    assert!(refused(limited(), "lasthop.dev/groups: secp256r1").contains("boringssl"));
+    assert!(refused(limited(), "lasthop.dev/cipher-suites: TLS_AES_128_GCM_SHA256").contains("boringssl"));
+    assert!(refused(limited(), suite).contains("max-version"), "TLS 1.3 would offer its own suites");
+    with(limited(), &format!("{suite}, lasthop.dev/max-version: '1.2'"), &[]).tls("web", 443);
+}
+
+#[test]
+fn a_policys_own_client_certificate_goes_before_the_gateways() {
+    let ca = Ca::new("ca");
+    let spec = "lasthop.dev/client-certificate-ref: own";
+    let own = ca.secret("default", "own", "own");
+    let mut world = with(options(), spec, &[&own]);
+    let shown = world.tls("web", 443).settings().client_certificate.clone().unwrap();
+    let gateway =
+        GATEWAY.replace("  listeners:", "  tls: {backend: {clientCertificateRef: {name: gw}}}\n  listeners:");
+    world.apply(&[&gateway, &ca.secret("default", "gw", "gw")]);
+    assert_eq!(world.tls("web", 443).settings().client_certificate, Some(shown));
+    let crate::HopTls::Policy(hop) = &world.translator.hops()[0].tls else { panic!() };
+    assert_eq!(hop.client_certificate.as_deref(), Some("Secret default/own"));
+}
+
+#[test]
+fn revocation_lists_are_followed() {
+    let der = "-----BEGIN X509 CRL-----\nMAMCAQA=\n-----END X509 CRL-----\n";
+    let world = with(options(), "lasthop.dev/crl-ref: ConfigMap/crl", &[&config_map("crl", "ca.crl", der)]);
+    assert_eq!(world.tls("web", 443).settings().peer.crls.len(), 1);
+    let empty = with(options(), "lasthop.dev/crl-ref: ConfigMap/crl", &[&config_map("crl", "ca.crl", "x")]);
+    assert!(empty.refusal("web", 443).message.contains("ca.crl"));
+}

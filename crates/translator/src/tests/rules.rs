@@ -1,0 +1,121 @@
+//! What rules mean, and rules that cannot be honoured.
+
+use std::time::Duration;
+
+use lasthop_dataplane_api::{Fraction, HttpFilter, PathMatch, PathModifier, RouteKind};
+
+use crate::fixtures::*;
+
+fn rule(text: &str) -> String {
+    ROUTE.replace("  - backendRefs: [{name: web, port: 443}]\n", text)
+}
+
+#[test]
+fn filters_timeouts_and_retries_are_translated() {
+    let route = rule(
+        "  - filters:
+    - {type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: X-A, value: '1'}], remove: [X-B]}}
+    - {type: URLRewrite, urlRewrite: {hostname: b.example, path: {type: ReplacePrefixMatch, replacePrefixMatch: /y}}}
+    - {type: RequestMirror, requestMirror: {backendRef: {name: web, port: 80}, percent: 20}}
+    timeouts: {request: 10s, backendRequest: 0s}
+    retry: {codes: [503], attempts: 2, backoff: 100ms}
+    backendRefs:
+    - name: web
+      port: 443
+      filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {add: [{name: X-C, value: '2'}]}}]
+",
+    );
+    let route = route.replace("  - filters:", "  - matches: [{path: {value: /x}}]\n    filters:");
+    let world = World::of(&[GATEWAY, SERVICE, &route]);
+    assert_eq!(world.route("route"), ["Accepted=True/Accepted", "ResolvedRefs=True/ResolvedRefs"]);
+    let rules = world.rules(RouteKind::HTTPRoute, "route");
+    let [HttpFilter::RequestHeaders(headers), HttpFilter::Rewrite(rewrite), HttpFilter::Mirror(mirror)] =
+        &rules[0].filters[..]
+    else {
+        panic!("{:?}", rules[0].filters)
+    };
+    assert_eq!((&*headers.set[0].name, &*headers.remove[0]), ("x-a", "x-b"));
+    assert_eq!(rewrite.path, Some(PathModifier::ReplacePrefixMatch("/y".into())));
+    assert_eq!(mirror.fraction, Fraction { numerator: 20, denominator: 100 });
+    assert!(matches!(rules[0].backends[0].filters[0], HttpFilter::ResponseHeaders(_)));
+    assert_eq!(rules[0].timeouts.request, Some(Duration::from_secs(10)));
+    assert_eq!(rules[0].timeouts.backend_request, None, "0s is without limit");
+    let retry = rules[0].retry.as_ref().unwrap();
+    assert_eq!(
+        (retry.attempts, &retry.codes[..], retry.backoff),
+        (2, &[503][..], Some(Duration::from_millis(100)))
+    );
+    assert_eq!(world.translator.snapshot().backends.len(), 2, "the mirror's too");
+}
+
+#[test]
+fn a_filter_that_cannot_be_honoured_answers_500_and_is_told() {
+    let extension =
+        "    filters: [{type: ExtensionRef, extensionRef: {group: x.example, kind: Filter, name: z}}]\n";
+    let one = rule(&format!("  - backendRefs: [{{name: web, port: 443}}]\n{extension}"));
+    let mut world = World::of(&[GATEWAY, SERVICE, &one]);
+    assert_eq!(world.route("route")[0], "Accepted=False/UnsupportedValue");
+    assert!(matches!(
+        world.rules(RouteKind::HTTPRoute, "route")[0].filters[..],
+        [HttpFilter::Invalid { .. }]
+    ));
+    assert_eq!(world.listener_status("gw", "http").attached_routes, 0);
+
+    let two = format!(
+        "{one}  - matches: [{{path: {{value: /fine}}}}]\n    backendRefs: [{{name: web, port: 443}}]\n"
+    );
+    world.apply(&[&two]);
+    assert_eq!(
+        world.route("route"),
+        [
+            "Accepted=True/Accepted",
+            "ResolvedRefs=True/ResolvedRefs",
+            "PartiallyInvalid=True/UnsupportedValue"
+        ]
+    );
+    let conditions = &world.route_status("route").parents[0].conditions;
+    assert!(message(conditions, "PartiallyInvalid").starts_with("Dropped Rule 0: "));
+    assert_eq!(world.rules(RouteKind::HTTPRoute, "route").len(), 2);
+    assert_eq!(world.listener_status("gw", "http").attached_routes, 1);
+}
+
+#[test]
+fn a_bad_regular_expression_drops_its_rule_alone() {
+    let route = rule(
+        "  - matches: [{path: {type: RegularExpression, value: '/(a'}}]
+    backendRefs: [{name: web, port: 443}]
+  - matches: [{path: {type: RegularExpression, value: '/a|/b'}}]
+    backendRefs: [{name: web, port: 443}]
+",
+    );
+    let world = World::of(&[GATEWAY, SERVICE, &route]);
+    assert_eq!(world.route("route")[2], "PartiallyInvalid=True/UnsupportedValue");
+    let rules = world.rules(RouteKind::HTTPRoute, "route");
+    assert_eq!(rules.len(), 1);
+    assert_eq!(rules[0].key.index, 1, "places stay");
+    assert_eq!(rules[0].matches[0].path, Some(PathMatch::Regex("/a|/b".into())));
+}
+
+#[test]
+fn grpc_rules_are_http_rules() {
+    let route = "
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {name: calls, creationTimestamp: '2024-01-01T00:00:00Z'}
+spec:
+  parentRefs: [{name: gw}]
+  rules:
+  - name: named
+    matches: [{method: {service: shop.Cart, method: Add}, headers: [{name: X-V, value: '1'}]}]
+    backendRefs: [{name: web, port: 443, weight: 5}]
+";
+    let world = World::of(&[GATEWAY, SERVICE, route]);
+    let rules = world.rules(RouteKind::GRPCRoute, "calls");
+    assert_eq!(rules[0].matches[0].path, Some(PathMatch::Exact("/shop.Cart/Add".into())));
+    assert_eq!(&*rules[0].matches[0].headers[0].name, "x-v");
+    assert_eq!(rules[0].name.as_deref(), Some("named"));
+    assert_eq!(rules[0].created, 1_704_067_200);
+    assert_eq!(rules[0].backends[0].weight, 5);
+    assert!(rules[0].attachments[0].hosts.is_empty());
+}
