@@ -90,7 +90,7 @@ macro_rules! resources {
                 match self { $(Self::$type(object) => &mut Arc::make_mut(object).metadata,)+ }
             }
 
-            /// The object as JSON, as the API server would be given it.
+            /// The object as JSON, as the API server would be given it: of a Secret, with its data.
             ///
             /// # Errors
             /// None that our types can cause; serialisation has no other form.

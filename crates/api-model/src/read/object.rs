@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::located::Located;
 use super::{MAX_PROBLEMS, Origin, PassedOver, Problem, Reader, finish};
 use crate::schema::path::FieldPath;
+use crate::schema::suggest::nearest;
 use crate::validate::{FieldError, KindSchema, served_versions};
 use crate::{Resource, ResourceKey, ResourceKind, ResourceType};
 
@@ -41,7 +42,12 @@ pub(super) fn read(reader: &mut Reader, value: &Located, list_of: Option<(&str, 
     }
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
     let Some(known) = ResourceKind::find(group, kind) else {
-        let reason = format!("{api_version} {kind} is not a kind this gateway reads");
+        let same_group = ResourceKind::ALL.iter().filter(|known| known.group() == group);
+        let meant = match nearest(kind, same_group.map(|known| known.as_str())) {
+            Some(near) => format!("; did you mean {near}?"),
+            None => String::new(),
+        };
+        let reason = format!("{api_version} {kind} is not a kind this gateway reads{meant}");
         let object = name_of(value, kind, true);
         pass_over(reader, value, object, reason);
         return;

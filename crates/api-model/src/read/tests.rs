@@ -158,6 +158,9 @@ fn passes_unknown_kinds_over_and_refuses_unserved_versions() {
     );
     assert_eq!(notes.len(), 2, "the group counts");
 
+    let outcome = read(&ROUTE.replace("HTTPRoute", "HttpRoutes"));
+    assert!(outcome.passed_over[0].reason.ends_with("did you mean HTTPRoute?"), "{}", outcome.passed_over[0]);
+
     let outcome = read(&ROUTE.replace("k8s.io/v1", "k8s.io/v1alpha2"));
     assert_eq!(outcome.problems[0].remedy, "use one of the versions v1, v1beta1");
     assert_eq!(outcome.problems[0].field, "apiVersion");

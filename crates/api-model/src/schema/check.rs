@@ -113,11 +113,7 @@ fn object_errors(
             Some(value) => find_errors(schema, value, &path.clone().then(*name), errors),
             None if *required => {
                 let path = path.clone().then(*name);
-                errors.push(FieldError::new(
-                    &path,
-                    "required field is missing",
-                    format!("add {}", wanted(schema)),
-                ));
+                errors.push(FieldError::new(&path, "required field is missing", what_to_add(schema)));
             }
             None => {}
         }
@@ -241,12 +237,27 @@ fn wrong_type(schema: &Schema, value: &Value, path: &FieldPath) -> FieldError {
         (Shape::Text { .. }, Value::Bool(_) | Value::Number(_)) => {
             "put it in quotes; YAML reads true, yes, on, 1 and the like as booleans and numbers"
         }
-        (Shape::Integer { .. } | Shape::Boolean, Value::String(_)) => "write it without quotes",
+        (Shape::Integer { .. }, Value::String(text)) if text.parse::<i64>().is_ok() => {
+            "write it without quotes"
+        }
+        (Shape::Boolean, Value::String(text)) if text == "true" || text == "false" => {
+            "write it without quotes"
+        }
         (Shape::List { .. }, _) => "write a list, each entry with \"- \" in front",
         (_, Value::Null) => "give a value, or leave the field out",
         _ => "give a value of this type",
     };
     FieldError::new(path, format!("must be {}, not {found}", wanted(schema)), remedy)
+}
+
+fn what_to_add(schema: &Schema) -> String {
+    match &schema.shape {
+        Shape::Text { one_of, .. } if !one_of.is_empty() => {
+            format!("add {}", alternatives(one_of.iter().map(|one| format!("\"{one}\""))))
+        }
+        Shape::Text { pattern: Some(pattern), .. } => format!("add {}", pattern.says),
+        _ => format!("add {}", wanted(schema)),
+    }
 }
 
 fn wanted(schema: &Schema) -> &'static str {

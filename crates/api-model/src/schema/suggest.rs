@@ -6,12 +6,20 @@ pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str
         return None;
     }
     let lower = written.to_ascii_lowercase();
-    known
+    let (mut within, mut names) = (None, Vec::new());
+    for name in known {
+        if lower.len() >= 4 && name.to_ascii_lowercase().contains(&lower) {
+            within = within.or(Some(name));
+        }
+        names.push(name);
+    }
+    names
         .into_iter()
         .map(|name| (distance(&lower, &name.to_ascii_lowercase()), name))
         .filter(|&(distance, name)| distance <= 1 + name.len().min(written.len()) / 4)
         .min()
         .map(|(_, name)| name)
+        .or(within)
 }
 
 /// The Levenshtein distance, in characters.
@@ -53,5 +61,6 @@ mod tests {
         assert_eq!(nearest("parentrefs", known), Some("parentRefs"));
         assert_eq!(nearest("rule", known), Some("rules"));
         assert_eq!(nearest("tls", known), None);
+        assert_eq!(nearest("redirect", ["requestMirror", "requestRedirect"]), Some("requestRedirect"));
     }
 }
