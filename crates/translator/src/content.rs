@@ -13,10 +13,13 @@ use lasthop_tls_verify::{
 
 use crate::options::SystemAnchors;
 
+/// The anchors of a bundle, and the certificates that were passed over.
+type KnownAnchors = (Weak<TrustAnchors>, Vec<SkippedCertificate>);
+
 /// Parsed certificates, kept as long as something in force uses them.
 #[derive(Default)]
 pub(crate) struct ContentCache {
-    anchors: RefCell<HashMap<ContentId, (Weak<TrustAnchors>, Vec<SkippedCertificate>)>>,
+    anchors: RefCell<HashMap<ContentId, KnownAnchors>>,
     keys: RefCell<HashMap<ContentId, Weak<CertifiedKey>>>,
     // The machine's trust store is read once: a policy compiled later trusts what an earlier one does.
     system: RefCell<Option<Arc<TrustAnchors>>>,
