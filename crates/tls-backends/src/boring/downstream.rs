@@ -8,7 +8,8 @@ use boring::{
     ex_data::Index,
     ssl::{
         AlpnError, ClientHello, ExtensionType, NameType, SelectCertError, SniError, Ssl, SslAlert,
-        SslContext, SslContextBuilder, SslOptions, SslRef, SslStreamBuilder, SslVerifyError, SslVerifyMode,
+        SslContext, SslContextBuilder, SslOptions, SslRef, SslSessionCacheMode, SslStreamBuilder,
+        SslVerifyError, SslVerifyMode,
     },
     x509::X509,
 };
@@ -77,6 +78,8 @@ static CONTEXT: LazyLock<Result<SslContext, PolicyError>> = LazyLock::new(|| {
 fn listener_context() -> Result<SslContextBuilder, PolicyError> {
     let mut context = context::new((TlsVersion::V1_2, TlsVersion::V1_3), &[], &[])?;
     context.set_session_id_context(b"lasthop").map_err(setup)?;
+    // Tickets only: what BoringSSL remembers by session id would be resumed where tickets are off.
+    context.set_session_cache_mode(SslSessionCacheMode::OFF);
     context.set_alpn_select_callback(choose_protocol);
     Ok(context)
 }

@@ -3,6 +3,9 @@
 mod broken;
 mod certificates;
 mod client;
+mod downstream;
+mod front;
+mod openssl;
 mod peer;
 mod pki;
 mod upstream;
