@@ -24,6 +24,9 @@ impl CompiledModifier {
                 let value = HeaderValue::from_str(&field.value).map_err(|_| {
                     format!("the value for header field {name} has characters it must not have")
                 })?;
+                if name == header::HOST && !hygiene::is_authority(&field.value) {
+                    return Err(format!("{:?} is no host", field.value));
+                }
                 if name == header::CONTENT_LENGTH || name == header::TRANSFER_ENCODING {
                     return Err(format!("header field {name} frames the message and cannot be set"));
                 }

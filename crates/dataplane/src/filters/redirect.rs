@@ -7,6 +7,7 @@ use http::{HeaderValue, StatusCode, header, request::Parts};
 use lasthop_dataplane_api::Redirect;
 
 use super::{FilterContext, path::CompiledPath};
+use crate::hygiene;
 
 /// A redirect, checked.
 #[derive(Debug)]
@@ -32,11 +33,14 @@ impl CompiledRedirect {
                 ));
             }
         };
-        let is_text = |text: &str| HeaderValue::from_str(text).is_ok() && !text.is_empty();
-        if let Some(scheme) = source.scheme.as_deref().filter(|scheme| !is_text(scheme)) {
+        let is_scheme = |text: &str| {
+            text.starts_with(|first: char| first.is_ascii_alphabetic())
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+        };
+        if let Some(scheme) = source.scheme.as_deref().filter(|scheme| !is_scheme(scheme)) {
             return Err(format!("{scheme:?} is no scheme"));
         }
-        if let Some(host) = source.hostname.as_deref().filter(|host| !is_text(host)) {
+        if let Some(host) = source.hostname.as_deref().filter(|host| !hygiene::is_authority(host)) {
             return Err(format!("{host:?} is no host name"));
         }
         Ok(Self {

@@ -18,7 +18,10 @@ impl CompiledRewrite {
         let host = source
             .hostname
             .as_deref()
-            .map(|host| HeaderValue::from_str(host).map_err(|_| format!("{host:?} is no host name")))
+            .map(|host| {
+                let value = HeaderValue::from_str(host).ok().filter(|_| hygiene::is_authority(host));
+                value.ok_or_else(|| format!("{host:?} is no host name"))
+            })
             .transpose()?;
         Ok(Self { host, path: source.path.as_ref().map(CompiledPath::compile) })
     }

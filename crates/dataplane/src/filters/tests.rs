@@ -93,11 +93,16 @@ fn what_cannot_be_honoured_is_answered_with_an_error_and_named() {
         headers(modifier(&[], &[("transfer-encoding", "chunked")], &[])),
         headers(modifier(&[], &[("host", "b")], &[])),
         headers(modifier(&[], &[], &["host"])),
+        headers(modifier(&[("host", "a b")], &[], &[])),
+        headers(modifier(&[("host", "user@a")], &[], &[])),
         redirect(Redirect { status: 200, ..plain.clone() }),
         redirect(Redirect { hostname: Some("a\nb".into()), ..plain.clone() }),
         redirect(Redirect { hostname: Some("".into()), ..plain.clone() }),
+        redirect(Redirect { hostname: Some("a/b".into()), ..plain.clone() }),
+        redirect(Redirect { scheme: Some("java script".into()), ..plain.clone() }),
         redirect(Redirect { scheme: Some("".into()), ..plain }),
         HttpFilter::Rewrite(UrlRewrite { hostname: Some("a\nb".into()), path: None }),
+        HttpFilter::Rewrite(UrlRewrite { hostname: Some("a:x".into()), path: None }),
     ];
     for filter in invalid {
         let filters = CompiledFilters::compile(std::slice::from_ref(&filter));

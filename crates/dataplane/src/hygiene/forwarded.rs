@@ -1,9 +1,12 @@
 //! Telling the backend who asked.
 
-use std::{fmt, io::Write, net::IpAddr};
+use std::{
+    fmt::{self, Write},
+    net::IpAddr,
+};
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
+use smallvec::SmallVec;
 
 use super::host::authority;
 
@@ -57,25 +60,43 @@ pub(crate) fn add_forwarded(parts: &mut Parts, downstream: Downstream<'_>) {
         _ => HeaderValue::from_static("http"),
     };
     parts.headers.insert(X_FORWARDED_PROTO, scheme);
-    parts.headers.insert(X_FORWARDED_PORT, HeaderValue::from(downstream.port));
+    parts.headers.insert(X_FORWARDED_PORT, port(downstream.port));
     match host {
         Some(host) => parts.headers.insert(X_FORWARDED_HOST, host),
         None => parts.headers.remove(X_FORWARDED_HOST),
     };
 }
 
+fn port(port: u16) -> HeaderValue {
+    match port {
+        80 => HeaderValue::from_static("80"),
+        443 => HeaderValue::from_static("443"),
+        port => HeaderValue::from(port),
+    }
+}
+
+/// A value on the stack, so that it is allocated once, with its own length.
+struct List(SmallVec<[u8; 128]>);
+
+impl Write for List {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
 /// Puts an element at the end of a list, and the list on one line.
 fn append(headers: &mut HeaderMap, name: HeaderName, element: fmt::Arguments<'_>) {
-    let mut list = Vec::with_capacity(48);
+    let mut list = List(SmallVec::new());
     for line in headers.get_all(&name) {
         if !line.is_empty() {
-            list.extend_from_slice(line.as_bytes());
-            list.extend_from_slice(b", ");
+            list.0.extend_from_slice(line.as_bytes());
+            list.0.extend_from_slice(b", ");
         }
     }
-    // Neither can fail: a vector takes what is written, and values joined are a value.
+    // Neither can fail: the list takes what is written, and values joined are a value.
     let _ = list.write_fmt(element);
-    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(list)) {
+    if let Ok(value) = HeaderValue::from_bytes(&list.0) {
         headers.insert(name, value);
     }
 }

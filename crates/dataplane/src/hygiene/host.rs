@@ -47,6 +47,11 @@ pub(crate) fn authority(parts: &Parts) -> Option<&[u8]> {
         .or_else(|| parts.uri.authority().map(|authority| authority.as_str().as_bytes()))
 }
 
+/// Whether the text is an authority that requests may have: a host, perhaps with a port.
+pub(crate) fn is_authority(text: &str) -> bool {
+    parse(text.as_bytes()).is_ok()
+}
+
 /// Reads `host [ ":" port ]` (RFC 9110 §7.2), strictly: no userinfo, no list, no empty label or port. `_` may stand
 /// in names, as it does in container networks.
 pub(super) fn parse(authority: &[u8]) -> Result<(HostName, Option<u16>), &'static str> {
@@ -95,6 +100,8 @@ pub(super) fn parse(authority: &[u8]) -> Result<(HostName, Option<u16>), &'stati
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -156,5 +163,21 @@ mod tests {
         }
         assert!(parse("a".repeat(253).as_bytes()).is_ok());
         assert!(parse("a".repeat(254).as_bytes()).is_err());
+    }
+
+    proptest! {
+        /// Whatever is accepted stays what it is, and is an authority for the libraries, too.
+        #[test]
+        fn accepted_hosts_are_plain(text in "(\\[[0-9a-fA-F:.]{0,12}\\]|[a-zA-Z0-9._\\-:@/ ,%\\\\]{0,20})(:[0-9]{0,6})?") {
+            if let Ok((host, port)) = parse(text.as_bytes()) {
+                prop_assert!(!host.bytes().any(|byte| byte.is_ascii_uppercase()));
+                prop_assert!(!host.is_empty() && !host.ends_with('.'));
+                prop_assert_eq!(parse(host.as_bytes()).unwrap(), (host.clone(), None));
+                let authority: http::uri::Authority = text.parse().unwrap();
+                prop_assert_eq!(authority.port_u16(), port);
+                let same = authority.host().trim_end_matches('.').eq_ignore_ascii_case(&host);
+                prop_assert!(same);
+            }
+        }
     }
 }

@@ -25,7 +25,7 @@ mod upstream;
 pub(crate) use self::{
     connection_fields::ends_here,
     forwarded::{Downstream, add_forwarded},
-    host::{HostName, authority},
+    host::{HostName, authority, is_authority},
     limits::HeaderLimits,
     path::{normal, with_path},
     request::check_request,

@@ -5,6 +5,7 @@ use http::{
     request::Parts,
     uri::{Authority, PathAndQuery, Scheme},
 };
+use smallvec::SmallVec;
 
 use super::{connection_fields as connection, host::authority};
 
@@ -99,14 +100,14 @@ fn join_cookies(headers: &mut HeaderMap) {
     if crumbs.next().is_none() || crumbs.next().is_none() {
         return;
     }
-    let mut joined = Vec::new();
+    let mut joined = SmallVec::<[u8; 512]>::new();
     for crumb in headers.get_all(header::COOKIE) {
         if !joined.is_empty() {
             joined.extend_from_slice(b"; ");
         }
         joined.extend_from_slice(crumb.as_bytes());
     }
-    if let Ok(joined) = HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)) {
+    if let Ok(joined) = HeaderValue::from_bytes(&joined) {
         headers.insert(header::COOKIE, joined);
     }
 }
