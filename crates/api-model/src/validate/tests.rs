@@ -10,6 +10,7 @@ mod http_routes;
 mod patterns;
 mod published_crds;
 mod routes;
+mod shared_rules;
 mod tls;
 mod types;
 

@@ -122,6 +122,7 @@ fn cluster_scoped() {
             ("/spec/trustBundle", json!("x"), "spec.trustBundle", "CERTIFICATE"),
             ("/spec/signerName", json!("signer"), "spec.signerName", "'/'"),
             ("/spec/signerName", Value::Null, "metadata.name", "without spec.signerName"),
+            ("/metadata/name", json!("a/b"), "metadata.name", "with the signer in front"),
             ("/metadata/name", json!("sample"), "metadata.name", "begin with the signer"),
             ("/metadata/name", json!("example.com:signer"), "metadata.name", "begin with the signer"),
         ],
