@@ -95,10 +95,11 @@ impl Progress {
 
     /// The Gateway's status says all about this generation.
     pub(crate) fn told(&mut self, gateway: &ObjectName, generation: Option<i64>) {
-        for (key, serving) in &mut self.listeners {
-            if key.gateway == *gateway && serving.confirmed {
-                serving.generation = generation;
-            }
+        // A listener of the Gateway itself comes before those of its sets, and the empty name before every other.
+        let first = ListenerKey { gateway: gateway.clone(), set: None, name: "".into() };
+        let own = self.listeners.range_mut(first..).take_while(|(key, _)| key.gateway == *gateway);
+        for (_, serving) in own.filter(|(_, serving)| serving.confirmed) {
+            serving.generation = generation;
         }
     }
 

@@ -60,7 +60,6 @@ impl Translator {
         }
         let output = self.run();
         self.arrived.clear();
-        self.cache.prune();
         output
     }
 
@@ -120,7 +119,9 @@ impl Translator {
     /// Does what is due, lowest first. Statuses come when it is known what the dataplane has yet to do.
     fn run(&mut self) -> Output {
         let mut pending = Pending::default();
+        let mut holds_content = false;
         while let Some(node) = self.tracker.next_but_statuses() {
+            holds_content |= node.holds_content();
             self.evaluate(node, &mut pending);
         }
         let update = pending.update(&mut self.snapshot);
@@ -131,6 +132,9 @@ impl Translator {
         self.refusals_changed(judged_anew);
         while let Some(node) = self.tracker.next() {
             self.evaluate(node, &mut pending);
+        }
+        if holds_content {
+            self.cache.prune();
         }
         Output { update, statuses: pending.statuses(), notices: pending.notices() }
     }

@@ -66,6 +66,11 @@ pub(crate) enum Node {
 }
 
 impl Node {
+    /// Whether what it gives holds parsed certificates.
+    pub(crate) fn holds_content(&self) -> bool {
+        matches!(self, Self::Gateway(_) | Self::Policy(_))
+    }
+
     /// Whether it gives nothing but a status.
     pub(super) fn is_status(&self) -> bool {
         match self {

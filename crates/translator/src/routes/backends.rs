@@ -10,7 +10,7 @@ use crate::{
     grants::{self, Referent, Referrer},
     names,
     problem::Problem,
-    services::{app_protocol, tcp_port},
+    services::{app_protocol, is_udp, ports, tcp_port},
 };
 
 impl Scope<'_, '_> {
@@ -79,7 +79,11 @@ impl Scope<'_, '_> {
             ));
         };
         if self.route.kind == RouteKind::UDPRoute {
-            return Ok(EndpointsKey { service: name, port: number });
+            let found = ports(service).iter().any(|port| is_udp(port) && port.port == i32::from(number));
+            let missing = || format!("{field}: Service {name} has no UDP port {number}");
+            return found
+                .then(|| EndpointsKey { service: name.clone(), port: number })
+                .ok_or_else(|| Problem::new("BackendNotFound", missing()));
         }
         let port = tcp_port(service, number).ok_or_else(|| {
             Problem::new("BackendNotFound", format!("{field}: Service {name} has no TCP port {number}"))

@@ -1,6 +1,6 @@
 //! What a policy targets.
 
-use lasthop_api_model::{BackendTlsPolicy, PolicyTargetReference, ResourceKey, Service};
+use lasthop_api_model::{BackendTlsPolicy, ResourceKey, Service};
 use lasthop_dataplane_api::ObjectName;
 
 use super::{Target, TargetState};
@@ -26,7 +26,7 @@ pub(super) fn resolve(reader: &Reader<'_>, policy: &BackendTlsPolicy, key: &Reso
         }
         let service = ObjectName::new(key.namespace.as_str(), reference.name.as_str());
         let section = reference.section_name.clone().filter(|name| !name.is_empty());
-        let state = match state(reader, &service, reference, section.as_deref()) {
+        let state = match state(reader, &service, section.as_deref()) {
             Ok(warning) => TargetState::Found(warning),
             Err(problem) => {
                 reader.notice(key.clone(), field, problem.message.clone());
@@ -38,12 +38,7 @@ pub(super) fn resolve(reader: &Reader<'_>, policy: &BackendTlsPolicy, key: &Reso
     targets
 }
 
-fn state(
-    reader: &Reader<'_>,
-    name: &ObjectName,
-    reference: &PolicyTargetReference,
-    section: Option<&str>,
-) -> Result<Option<String>, Problem> {
+fn state(reader: &Reader<'_>, name: &ObjectName, section: Option<&str>) -> Result<Option<String>, Problem> {
     let service = reader.object::<Service>(name).ok_or_else(|| {
         Problem::new(
             "TargetNotFound",
@@ -59,14 +54,14 @@ fn state(
             Problem::new("TargetNotFound", message)
         })?;
         if !is_tcp(port) {
-            return Err(not_tcp(name, &format!("port {section} of Service {}", reference.name)));
+            return Err(not_tcp(format!("port {section} of Service {name} is not TCP")));
         }
         return Ok(None);
     }
     match ports {
         [] => Ok(None),
         _ if ports.iter().all(|port| !is_tcp(port)) => {
-            Err(not_tcp(name, &format!("no port of Service {}", reference.name)))
+            Err(not_tcp(format!("Service {name} has no TCP port")))
         }
         _ if ports.iter().any(is_udp) => {
             Ok(Some(format!("Service {name} has UDP ports; the policy holds for its TCP ports only")))
@@ -75,10 +70,6 @@ fn state(
     }
 }
 
-fn not_tcp(name: &ObjectName, what: &str) -> Problem {
-    let verb = if what.starts_with("no ") { "is TCP" } else { "is not TCP" };
-    Problem::new(
-        "Invalid",
-        format!("{what} {verb}; TLS needs TCP, remove Service {name} from spec.targetRefs"),
-    )
+fn not_tcp(what: String) -> Problem {
+    Problem::new("Invalid", format!("{what}; TLS needs TCP, take it out of spec.targetRefs"))
 }
