@@ -57,6 +57,7 @@ pub(crate) fn suite_name(number: u16) -> &'static str {
 }
 
 /// The group's number in the registry.
+#[cfg(any(test, feature = "rustls"))]
 pub(crate) fn group_number(group: Group) -> u16 {
     match group {
         Group::Secp256r1 => 23,

@@ -1,6 +1,7 @@
 //! The suite, for BoringSSL.
 #![cfg(feature = "boringssl")]
 #![allow(missing_docs, unreachable_pub, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 use lasthop_dataplane_api::TlsStack;
 

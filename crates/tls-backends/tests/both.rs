@@ -1,6 +1,7 @@
 //! Each stack as client against each stack as server.
 #![cfg(all(feature = "rustls", feature = "boringssl"))]
 #![allow(missing_docs, unreachable_pub, dead_code, reason = "tests, which share parts of the suite")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 use lasthop_dataplane_api::{ClientValidationMode, TlsStack, UpstreamTlsPolicy};
 use lasthop_tls_backends::{Alpn, ClientIdentity, UpstreamTls, backend};
