@@ -12,6 +12,7 @@ use lasthop_runtime::settings::{Flags, TlsBackendName};
 /// What `check` and `run` answer with when the command line, the settings or the folder cannot be used at all.
 pub(crate) const UNUSABLE: u8 = 2;
 
+const USAGE: &str = "lasthop-proxy run|check|demo [OPTIONS]";
 const EXIT_CODES: &str = "\
 Exit codes:
   run    0 after SIGTERM or SIGINT, 1 if it cannot start or drain in time, 2 if flags, settings or --config are unusable
@@ -20,7 +21,7 @@ Exit codes:
 
 /// Kubernetes Gateway API from a folder of manifests, with verified TLS to the backends.
 #[derive(Debug, clap::Parser)]
-#[command(name = "lasthop-proxy", version, after_help = EXIT_CODES)]
+#[command(name = "lasthop-proxy", version, override_usage = USAGE, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -1,7 +1,7 @@
 //! Which files a folder holds.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     ffi::OsStr,
     fs::{self, File, Metadata},
     io::{self, Read},
@@ -33,7 +33,7 @@ pub(super) struct Stamp {
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     /// The manifests.
-    pub(super) files: BTreeMap<PathBuf, Stamp>,
+    pub(super) files: HashMap<PathBuf, Stamp>,
     /// Folders that could not be looked into; what was known of them stays.
     pub(super) blind: Vec<PathBuf>,
     /// What went wrong.
@@ -41,7 +41,7 @@ pub(super) struct Listing {
 }
 
 impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
+    pub(super) fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -66,7 +66,7 @@ pub(super) fn list(root: &Path, watch: &mut dyn FnMut(&Path)) -> Listing {
     let mut walk = Walk { listing: Listing::default(), seen: HashMap::new(), watch, full: false };
     match fs::metadata(root) {
         Ok(metadata) if metadata.is_dir() => walk.folder(root, &metadata, 0),
-        Ok(metadata) => walk.file(root, &metadata),
+        Ok(metadata) => walk.file(root, &metadata, true),
         Err(error) => walk.blind(root, &error),
     }
     walk.listing
@@ -96,22 +96,23 @@ impl Walk<'_> {
             Ok(entries) => entries,
             Err(error) => return self.blind(path, &error),
         };
-        let mut names: Vec<PathBuf> = Vec::new();
+        let mut names: Vec<(PathBuf, bool)> = Vec::new();
         for entry in entries {
             match entry {
-                Ok(entry) => names.push(entry.path()),
+                // Where the kind of an entry is not known, a link is the safe guess.
+                Ok(entry) => {
+                    names.push((entry.path(), entry.file_type().map_or(true, |kind| kind.is_symlink())))
+                }
                 Err(error) => self.blind(path, &error),
             }
         }
         // In order, so that of two links to one folder always the same one is followed.
         names.sort();
-        names.iter().for_each(|path| self.entry(path, depth));
+        names.iter().for_each(|(path, is_link)| self.entry(path, *is_link, depth));
     }
 
-    fn entry(&mut self, path: &Path, depth: usize) {
-        // A mounted ConfigMap holds its files in `..<time>` behind the link `..data`, and a link to each beside
-        // them; editors keep their own files under names with a dot, too.
-        if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
+    fn entry(&mut self, path: &Path, is_link: bool, depth: usize) {
+        if is_hidden(path) {
             return;
         }
         let metadata = match fs::metadata(path) {
@@ -129,16 +130,16 @@ impl Walk<'_> {
         if metadata.is_dir() {
             self.folder(path, &metadata, depth + 1);
         } else if is_manifest(path) {
-            self.file(path, &metadata);
+            self.file(path, &metadata, is_link);
         }
     }
 
-    fn file(&mut self, path: &Path, metadata: &Metadata) {
+    fn file(&mut self, path: &Path, metadata: &Metadata, is_link: bool) {
         if !metadata.is_file() {
             let message = "is neither a file nor a folder".to_owned();
             return self.problem(path, message, "put a file there, or remove it");
         }
-        if self.listing.files.len() >= FILES {
+        if is_full(self.listing.files.len()) {
             if !self.full {
                 self.full = true;
                 let message =
@@ -148,8 +149,8 @@ impl Walk<'_> {
             return;
         }
         // Behind a symbolic link, the content changes elsewhere.
-        if let Ok(target) = fs::canonicalize(path)
-            && target != path
+        if is_link
+            && let Ok(target) = fs::canonicalize(path)
             && let Some(folder) = target.parent()
         {
             (self.watch)(folder);
@@ -168,7 +169,19 @@ impl Walk<'_> {
     }
 }
 
-fn is_manifest(path: &Path) -> bool {
+/// Whether this is as many files as there may be.
+pub(super) fn is_full(files: usize) -> bool {
+    files >= FILES
+}
+
+/// Whether a name is passed over. A mounted ConfigMap holds its files in `..<time>` behind the link `..data`, and a
+/// link to each beside them; editors keep their own files under names with a dot, too.
+pub(super) fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+/// Whether a name is a manifest's.
+pub(super) fn is_manifest(path: &Path) -> bool {
     path.extension()
         .and_then(OsStr::to_str)
         .is_some_and(|extension| matches!(extension, "yaml" | "yml" | "json"))
@@ -210,7 +223,10 @@ mod tests {
     fn names(root: &Path) -> Vec<String> {
         let listing = list(root, &mut |_| {});
         assert!(listing.blind.is_empty(), "{listing:?}");
-        listing.files.keys().map(|path| path.strip_prefix(root).unwrap().display().to_string()).collect()
+        let mut names: Vec<String> =
+            listing.files.keys().map(|path| path.strip_prefix(root).unwrap().display().to_string()).collect();
+        names.sort();
+        names
     }
 
     #[test]

@@ -27,12 +27,16 @@ pub(super) struct Reading {
 /// All objects, by file.
 #[derive(Default)]
 pub(super) struct Objects {
-    files: BTreeMap<Arc<Path>, Contents>,
+    files: HashMap<Arc<Path>, Contents>,
     /// The files that hold an object; the first one's is in force.
     holders: HashMap<ResourceKey, BTreeSet<Arc<Path>>>,
     in_force: HashMap<ResourceKey, Resource>,
     /// Keys whose holders or content may have changed since the last [`Objects::event`].
     touched: BTreeSet<ResourceKey>,
+    /// Keys with more than one holder.
+    shared: HashSet<ResourceKey>,
+    /// Files with problems.
+    troubled: HashSet<Arc<Path>>,
 }
 
 #[derive(Default)]
@@ -53,12 +57,23 @@ impl Objects {
             self.touched.insert(key.clone());
             if let Some(holders) = self.holders.get_mut(key) {
                 holders.remove(&path);
+                if holders.len() < 2 {
+                    self.shared.remove(key);
+                }
             }
         }
         for key in contents.objects.keys() {
             self.touched.insert(key.clone());
-            self.holders.entry(key.clone()).or_default().insert(path.clone());
+            let holders = self.holders.entry(key.clone()).or_default();
+            holders.insert(path.clone());
+            if holders.len() > 1 {
+                self.shared.insert(key.clone());
+            }
         }
+        match contents.problems.is_empty() {
+            true => self.troubled.remove(&path),
+            false => self.troubled.insert(path.clone()),
+        };
         self.files.insert(path, contents);
     }
 
@@ -86,10 +101,14 @@ impl Objects {
 
     /// Everything that is wrong with the files, by file and line.
     pub(super) fn problems(&self) -> Vec<Problem> {
-        let mut problems: Vec<Problem> =
-            self.files.values().flat_map(|contents| contents.problems.iter().cloned()).collect();
-        for (key, holders) in self.holders.iter().filter(|(_, holders)| holders.len() > 1) {
-            let mut holders = holders.iter();
+        let mut problems: Vec<Problem> = self
+            .troubled
+            .iter()
+            .filter_map(|path| self.files.get(path))
+            .flat_map(|contents| contents.problems.iter().cloned())
+            .collect();
+        for key in &self.shared {
+            let mut holders = self.holders.get(key).into_iter().flatten();
             let Some((first, line)) = holders.next().and_then(|path| self.place(path, key)) else { continue };
             for (path, other) in holders.filter_map(|path| self.place(path, key)) {
                 problems.push(duplicate(key, path, other, first, line));

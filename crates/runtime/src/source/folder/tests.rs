@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, fs, os::unix::fs::symlink};
 
 use super::*;
-use crate::source::{InForce, ProblemClass};
+use crate::source::{InForce, Problem, ProblemClass};
 
 const POLL: Duration = Duration::from_secs(3600);
 /// What the issue promises, with room for a machine that runs all tests at once.
@@ -294,6 +294,28 @@ async fn asked_or_not_it_looks() {
         }
         seen.until(|seen| seen.values() == [("one", "2")]).await;
     }
+}
+
+#[tokio::test]
+async fn what_events_name_is_read_and_nothing_else_has_to_be() {
+    let folder = folder();
+    let named = |name: &str| folder.path().join(name);
+    for name in ["a", "b", "c"] {
+        fs::write(named(&format!("{name}.yaml")), config_map(name, "1")).unwrap();
+    }
+    let mut seen = Seen::open(folder.path()).await;
+    let began = |seen: &Seen| seen.source.look.as_ref().unwrap().began();
+    let full = began(&seen);
+    fs::write(named("a.yaml"), config_map("a", "2")).unwrap();
+    fs::rename(named("b.yaml"), named("d.yaml")).unwrap();
+    fs::remove_file(named("c.yaml")).unwrap();
+    fs::write(named("note.txt"), "x").unwrap();
+    seen.until(|seen| seen.values() == [("a", "2"), ("b", "1")]).await;
+    assert_eq!(began(&seen), full, "a look at everything was not needed");
+    fs::create_dir(named("deep")).unwrap();
+    fs::write(named("deep/e.yaml"), config_map("e", "1")).unwrap();
+    seen.until(|seen| seen.values.contains_key("e")).await;
+    assert_ne!(began(&seen), full);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Learning that something changed: inotify where there is one, else only the slow look.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fs::{self, Metadata},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -14,15 +14,17 @@ use std::{
 
 use notify::{
     Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
-    event::{AccessKind, AccessMode},
+    event::{AccessKind, AccessMode, Flag, ModifyKind},
 };
 use tokio::{
     sync::Notify,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 /// No event for so long: whoever was writing is done.
 const QUIET: Duration = Duration::from_millis(10);
+/// So many paths are kept by name; if there are more, everything is looked at.
+const NAMED: usize = 1000;
 /// Events without end are not waited out for longer than this.
 const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -31,7 +33,7 @@ pub(super) struct Watch {
     watcher: Option<RecommendedWatcher>,
     watched: BTreeMap<PathBuf, Identity>,
     above: Option<PathBuf>,
-    told: Arc<Told>,
+    ear: Arc<Ear>,
 }
 
 /// What tells two folders of one name apart: a watch is on the folder, not on its name.
@@ -39,25 +41,36 @@ type Identity = (u64, u64, Option<SystemTime>);
 
 /// What the watcher's thread hands over.
 #[derive(Default)]
-struct Told {
+struct Ear {
     changed: Notify,
-    gone: Mutex<Vec<PathBuf>>,
+    told: Mutex<Told>,
     /// The folder above the root matters by itself: a link leads there.
     all_above: AtomicBool,
+}
+
+/// What events told since the last look.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// These changed, in whatever way.
+    pub(super) paths: HashSet<PathBuf>,
+    /// And more than that did.
+    pub(super) more: bool,
+    /// Of the paths, those that may no longer be what they were.
+    gone: Vec<PathBuf>,
 }
 
 impl Watch {
     /// A watch. Where none can be had it is a slow look only, which the log says.
     pub(super) fn new(root: &Path) -> Self {
-        let told = Arc::new(Told::default());
-        let for_thread = told.clone();
+        let ear = Arc::new(Ear::default());
+        let for_thread = ear.clone();
         let root = absolute(root);
         let above = root.parent().map(Path::to_owned);
         let made = notify::recommended_watcher(move |event: notify::Result<Event>| match event {
             Ok(event) if for_thread.matters(&event, &root) => for_thread.take(event),
             Ok(_) => {}
             // An overflow, most likely: everything may have changed.
-            Err(_) => for_thread.changed.notify_one(),
+            Err(_) => for_thread.take(Event::new(EventKind::Any).set_flag(Flag::Rescan)),
         });
         let watcher = match made {
             Ok(watcher) => Some(watcher),
@@ -66,28 +79,29 @@ impl Watch {
                 None
             }
         };
-        Self { watcher, watched: BTreeMap::new(), above, told }
+        Self { watcher, watched: BTreeMap::new(), above, ear }
     }
 
     /// A watch that sees nothing.
     #[cfg(test)]
     pub(super) fn blind() -> Self {
-        Self { watcher: None, watched: BTreeMap::new(), above: None, told: Arc::default() }
+        Self { watcher: None, watched: BTreeMap::new(), above: None, ear: Arc::default() }
     }
 
-    /// Begins a new look: forgets the folders that are gone.
-    pub(super) fn begin(&mut self) {
-        let gone = std::mem::take(&mut *self.told.gone.lock().unwrap_or_else(PoisonError::into_inner));
-        for path in gone {
-            self.forget(&path);
+    /// Begins a new look: forgets the folders that are gone, and answers what was told.
+    pub(super) fn begin(&mut self) -> Told {
+        let told = std::mem::take(&mut *self.ear.told.lock().unwrap_or_else(PoisonError::into_inner));
+        for path in &told.gone {
+            self.forget(path);
         }
+        told
     }
 
     /// Watches a folder, if it is not watched yet.
     pub(super) fn add(&mut self, path: &Path) {
         let path = &*absolute(path);
         if self.above.as_deref() == Some(path) {
-            self.told.all_above.store(true, Ordering::Relaxed);
+            self.ear.all_above.store(true, Ordering::Relaxed);
         }
         self.watch(path);
     }
@@ -128,26 +142,27 @@ impl Watch {
 
     /// What to wait for the next change with, without holding the watch.
     pub(super) fn changes(&self) -> Changes {
-        Changes(self.told.clone())
+        Changes(self.ear.clone())
     }
 }
 
 /// The end of the watch at which changes arrive.
-pub(super) struct Changes(Arc<Told>);
+pub(super) struct Changes(Arc<Ear>);
 
 impl Changes {
-    /// Waits until something changed and whoever writes has paused, or until `look` is over.
-    pub(super) async fn next(&self, look: Duration) {
-        if timeout(look, self.0.changed.notified()).await.is_err() {
-            return;
+    /// Waits until something changed and whoever writes has paused; answers `false` if nothing did until then.
+    pub(super) async fn next(&self, until: std::time::Instant) -> bool {
+        if timeout_at(until.into(), self.0.changed.notified()).await.is_err() {
+            return false;
         }
-        let until = Instant::now() + PATIENCE;
+        let patience = Instant::now() + PATIENCE;
         sleep(QUIET).await;
-        while Instant::now() < until && timeout(QUIET, self.0.changed.notified()).await.is_ok() {}
+        while Instant::now() < patience && timeout(QUIET, self.0.changed.notified()).await.is_ok() {}
+        true
     }
 }
 
-impl Told {
+impl Ear {
     /// Whether an event can mean that a manifest changed. Reading them causes events, too.
     fn matters(&self, event: &Event, root: &Path) -> bool {
         let reads =
@@ -159,16 +174,21 @@ impl Told {
     }
 
     fn take(&self, event: Event) {
-        if matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(notify::event::ModifyKind::Name(_)))
-        {
-            self.gone.lock().unwrap_or_else(PoisonError::into_inner).extend(event.paths);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))) {
+            told.gone.extend(event.paths.iter().cloned());
         }
+        told.more |= event.need_rescan() || event.paths.is_empty() || told.paths.len() > NAMED;
+        if !told.more {
+            told.paths.extend(event.paths);
+        }
+        drop(told);
         self.changed.notify_one();
     }
 }
 
 /// The form in which events name things.
-fn absolute(path: &Path) -> PathBuf {
+pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
