@@ -1,8 +1,8 @@
 //! Cross-origin resource sharing (GEP-1767, the Fetch standard).
 //!
 //! The policy alone speaks: what a backend says in `Access-Control-*` is taken away. Preflights are answered here, with
-//! 200, or 403 for an origin that is not allowed. A wildcard for methods and headers answers with what was asked for,
-//! which a browser takes with and without credentials.
+//! 200, or 403 for an origin that is not allowed. Wildcards for origins, methods and headers answer with what was asked
+//! for, which a browser takes with and without credentials.
 
 mod origin;
 
@@ -124,9 +124,7 @@ impl CompiledCors {
         for name in &RESPONSE_FIELDS {
             headers.remove(name);
         }
-        if !self.answers_everyone_the_same() {
-            vary_by_origin(headers);
-        }
+        vary_by_origin(headers);
         if let Some(origin) = origin.filter(|origin| self.allows(origin)) {
             let names = self.every_name(headers);
             self.allow_origin(headers, origin);
@@ -138,15 +136,8 @@ impl CompiledCors {
         self.any_origin || self.origins.iter().any(|allowed| allowed.covers(origin.as_bytes()))
     }
 
-    /// Whether `*` can be said in place of the origin.
-    fn answers_everyone_the_same(&self) -> bool {
-        self.any_origin && !self.credentials
-    }
-
     fn allow_origin(&self, headers: &mut HeaderMap, origin: &HeaderValue) {
-        let allowed =
-            if self.answers_everyone_the_same() { HeaderValue::from_static("*") } else { origin.clone() };
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         if self.credentials {
             headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         }

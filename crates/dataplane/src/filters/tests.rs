@@ -463,7 +463,7 @@ fn wildcards_echo_what_was_asked_for() {
     assert!(!with.headers().contains_key(EXPOSE_HEADERS));
 
     let without = preflight(&wildcards(false), &asked).unwrap();
-    assert_eq!(lines(without.headers(), ALLOW_ORIGIN), ["*"]);
+    assert_eq!(lines(without.headers(), ALLOW_ORIGIN), ["https://other.foo.com"]);
     assert_eq!(lines(without.headers(), ALLOW_METHODS), ["PUT"]);
     assert_eq!(lines(without.headers(), ALLOW_HEADERS), ["x-1, x-2"]);
     assert_eq!(lines(without.headers(), EXPOSE_HEADERS), ["*"]);
@@ -533,11 +533,11 @@ fn responses_carry_the_policy_and_not_the_backends_own_word() {
 }
 
 #[test]
-fn a_wildcard_origin_says_so_only_without_credentials() {
+fn a_wildcard_allows_every_origin_with_its_own_name() {
     let without = answered(wildcards(false), Some("https://other.foo.com:12345"));
-    assert_eq!(lines(&without, ALLOW_ORIGIN), ["*"]);
+    assert_eq!(lines(&without, ALLOW_ORIGIN), ["https://other.foo.com:12345"]);
     assert_eq!(lines(&without, EXPOSE_HEADERS), ["*"]);
-    assert_eq!(lines(&without, "vary"), ["Accept-Encoding"]);
+    assert_eq!(lines(&without, "vary"), ["Accept-Encoding", "Origin"]);
     assert!(!without.contains_key(ALLOW_CREDENTIALS));
 
     let with = answered(wildcards(true), Some("https://other.foo.com:12345"));
