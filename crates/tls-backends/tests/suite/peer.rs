@@ -29,9 +29,7 @@ pub struct Peer {
 pub struct Hello {
     pub sni: Option<String>,
     pub alpn: Option<Vec<u8>>,
-    pub resumed: bool,
     pub client: Option<CertificateDer<'static>>,
-    pub suite: u16,
 }
 
 #[derive(Debug)]
@@ -103,9 +101,7 @@ impl Peer {
                     let _ = sender.send(Ok(Hello {
                         sni: connection.server_name().map(str::to_owned),
                         alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
-                        resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
                         client: connection.peer_certificates().map(|chain| chain[0].clone()),
-                        suite: connection.negotiated_cipher_suite().unwrap().suite().into(),
                     }));
                     let mut buffer = vec![0; 65536];
                     while let Ok(n @ 1..) = stream.read(&mut buffer).await {
