@@ -182,3 +182,54 @@ async fn a_response_that_breaks_off_resets_its_stream_only() {
     let answer = sender.send_request(client::request2("/")).await.unwrap();
     assert_eq!(client::read(answer).await, (200, "hi".to_owned()));
 }
+
+/// A raw HTTP/2 server that speaks just enough to refuse: the first connection's first stream, or all after GOAWAY.
+async fn refusing(goaway: bool) -> backend::Backend {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    backend::raw(move |number, mut stream| async move {
+        let mut preface = [0; 24];
+        stream.read_exact(&mut preface).await.unwrap();
+        stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+        loop {
+            let mut head = [0; 9];
+            if stream.read_exact(&mut head).await.is_err() {
+                return;
+            }
+            let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+            let mut payload = vec![0; length];
+            stream.read_exact(&mut payload).await.unwrap();
+            let id = &head[5..9];
+            match head[3] {
+                // SETTINGS
+                4 if head[4] & 1 == 0 => stream.write_all(&[0, 0, 0, 4, 1, 0, 0, 0, 0]).await.unwrap(),
+                // DATA with END_STREAM
+                0 if head[4] & 1 == 1 && number == 0 && !goaway => {
+                    let reset = [&[0, 0, 4, 3, 0], id, &[0, 0, 0, 7]].concat();
+                    stream.write_all(&reset).await.unwrap();
+                }
+                0 if head[4] & 1 == 1 && number == 0 => {
+                    stream.write_all(&[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).await.unwrap();
+                }
+                // `:status: 200`, END_HEADERS and END_STREAM
+                0 if head[4] & 1 == 1 => {
+                    stream.write_all(&[&[0, 0, 1, 1, 5], id, &[0x88]].concat()).await.unwrap();
+                }
+                _ => {}
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_refused_stream_is_opened_again_with_its_body() {
+    for goaway in [false, true] {
+        let backend = refusing(goaway).await;
+        let proxy = h2c_proxy(&backend).await;
+        let request = Request::post("/").header("host", "a").body(client::full("hello")).unwrap();
+        let answer = client::http1(proxy.port).await.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), 200, "GOAWAY: {goaway}");
+        assert_eq!(backend.connections(), 2);
+        assert_eq!(proxy.wait_records(1).await[0].bytes_in, 5);
+    }
+}

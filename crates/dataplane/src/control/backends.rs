@@ -5,9 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use lasthop_dataplane_api::{
-    Backend, BackendKey, BackendTls, Changes, PolicyId, Refusal, UpstreamTlsPolicy,
-};
+use lasthop_dataplane_api::{Backend, BackendKey, BackendTls, Changes, PolicyId, Refusal, UpstreamTlsPolicy};
 use lasthop_tls_backends::{TlsBackend, UpstreamTls};
 
 use crate::worker::{BackendPlan, HopPlan};

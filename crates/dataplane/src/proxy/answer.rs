@@ -24,7 +24,7 @@ use crate::{
     filters::{FilterContext, FilterOutcome},
     hygiene::{self, Downstream, HeaderLimits},
     routing::{CompiledBackendRef, CompiledRule, RouteMatch},
-    upstream::{Hop, UpstreamBackend},
+    upstream::{Hop, UpstreamBackend, Want},
 };
 
 /// What a request comes to.
@@ -209,14 +209,10 @@ impl Exchange {
         let connection = self.connection.clone();
         let worker = &connection.worker;
         let kind = rule.source.key.route.kind;
-        let body = self.body(rule, reference, context, &parts, body, client_upgrade.is_some());
-        let route = Route {
-            worker,
-            backend: &backend,
-            want: backend.want(kind, client_upgrade.is_some()),
-            upgrade: client_upgrade.is_some(),
-            host: context.host,
-        };
+        let want = backend.want(kind, client_upgrade.is_some());
+        let body = self.body(rule, reference, context, &parts, body, want);
+        let route =
+            Route { worker, backend: &backend, want, upgrade: client_upgrade.is_some(), host: context.host };
         let until = rule.source.timeouts.request.map(|limit| Instant::from_std(self.started) + limit);
         let idle = worker.deadlines.add();
         let answered = {
@@ -242,12 +238,14 @@ impl Exchange {
         context: &FilterContext<'_>,
         parts: &request::Parts,
         body: Incoming,
-        upgrade: bool,
+        want: Want,
     ) -> RequestBody {
         use hyper::body::Body as _;
         let worker = &self.connection.worker;
         let mirrors = [rule.filters.mirrors(), reference.filters.mirrors()];
-        let mirrors: Vec<_> = match upgrade || mirrors.iter().all(|mirrors| mirrors.is_empty()) {
+        let mirrors: Vec<_> = match parts.headers.contains_key(http::header::UPGRADE)
+            || mirrors.iter().all(|mirrors| mirrors.is_empty())
+        {
             true => Vec::new(),
             false => mirrors.iter().flat_map(|mirrors| mirror::chosen(worker, mirrors)).collect(),
         };
@@ -271,7 +269,9 @@ impl Exchange {
         let bytes = Rc::new(Cell::new(0));
         self.bytes_in = Some(bytes.clone());
         let body = ClientBody::new(body, bytes);
-        let room = retry::repeats(&rule.source).then_some(worker.limits.replay_bytes);
+        // A backend may refuse a stream of HTTP/2 that it has not looked at, with whatever body.
+        let repeated = retry::repeats(&rule.source) || want != Want::Http1;
+        let room = repeated.then_some(worker.limits.replay_bytes);
         if room.is_none() && queues.is_empty() {
             return RequestBody::Stream(body);
         }

@@ -11,10 +11,10 @@ use lasthop_dataplane_api::FailureReason;
 use lasthop_tls_verify::Retry;
 use smallvec::SmallVec;
 
-use super::{RequestBody, exchange::Trace};
+use super::{RequestBody, exchange::Trace, replay::Repetition};
 use crate::{
     hygiene::{UpstreamForm, to_upstream},
-    upstream::{Endpoint, Lease, UpstreamBackend, Want, acquire},
+    upstream::{Endpoint, Lease, Progress, UpstreamBackend, Want, acquire},
     worker::Worker,
 };
 
@@ -63,9 +63,7 @@ pub(super) async fn attempt(
             tls: endpoint.tls.is_some(),
             upgrade: route.upgrade,
         };
-        // Of a request that was written, nobody knows what the backend did: only an idempotent one is sent again.
-        let again = lease.reused && body.is_empty() && parts.method.is_idempotent();
-        let kept = again.then(|| parts.clone());
+        let kept = Kept::of(&lease, &parts, &body);
         to_upstream(&mut parts, form);
         let failed = match lease.send(Request::from_parts(parts, body)).await {
             Ok(response) => {
@@ -74,24 +72,63 @@ pub(super) async fn attempt(
             }
             Err(failed) => failed,
         };
-        match (failed.unsent, kept) {
-            (Some(request), _) => {
-                (parts, body) = request.into_parts();
-                let reused = lease.reused;
-                lease.discard();
-                if reused && stale < MOST_UNSENT {
-                    stale += 1;
-                } else {
-                    endpoint.failed();
-                    endpoint = search.next(&endpoint, failed.reason)?;
-                }
+        if let Some(request) = failed.unsent {
+            (parts, body) = request.into_parts();
+            let reused = lease.reused;
+            lease.discard();
+            if reused && stale < MOST_UNSENT {
+                stale += 1;
+            } else {
+                endpoint.failed();
+                endpoint = search.next(&endpoint, failed.reason)?;
             }
-            (None, Some(kept)) if failed.closed => {
-                (parts, body) = (kept, RequestBody::Empty);
-                stale = MOST_STALE;
-            }
-            (None, _) => return Err(search.count(failed.reason)),
+            continue;
         }
+        let again = match failed.progress {
+            Progress::Refused if stale < MOST_UNSENT => kept.and_then(Kept::restore),
+            Progress::Unknown => {
+                kept.filter(|kept| lease.reused && kept.is_idempotent()).and_then(Kept::restore)
+            }
+            Progress::Refused | Progress::Failed => None,
+        };
+        let Some(again) = again else { return Err(search.count(failed.reason)) };
+        (parts, body) = again;
+        // Not twice the same bad luck: the next connection is a fresh one.
+        stale = (stale + 1).max(MOST_STALE);
+        lease.discard();
+    }
+}
+
+/// A request as it was before it was sent.
+struct Kept {
+    parts: Parts,
+    body: Option<Repetition>,
+}
+
+impl Kept {
+    /// Keeps a request that may have to be sent again: on a connection that served others before, the backend may
+    /// close it at this moment, or refuse the stream.
+    fn of(lease: &Lease, parts: &Parts, body: &RequestBody) -> Option<Self> {
+        let http2 = lease.version() == http::Version::HTTP_2;
+        let body = match body {
+            RequestBody::Empty if http2 || (lease.reused && parts.method.is_idempotent()) => None,
+            RequestBody::Replay(replay) if http2 => Some(replay.repetition()),
+            _ => return None,
+        };
+        Some(Self { parts: parts.clone(), body })
+    }
+
+    /// Of a request that was written, nobody knows what the backend did: only a harmless one is sent again.
+    fn is_idempotent(&self) -> bool {
+        self.body.is_none() && self.parts.method.is_idempotent()
+    }
+
+    fn restore(self) -> Option<(Parts, RequestBody)> {
+        let body = match self.body {
+            None => RequestBody::Empty,
+            Some(repetition) => RequestBody::Replay(repetition.start()?),
+        };
+        Some((self.parts, body))
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct Replay {
     next: usize,
 }
 
-/// The right to read the body again.
+/// The right to read the body again. Without one, nothing more is kept.
 pub(super) struct Repetition(Rc<RefCell<Shared>>);
 
 struct Shared {
@@ -60,9 +60,15 @@ impl Replay {
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let last_reading = Rc::strong_count(&self.shared) == 1;
         let shared = &mut *self.shared.borrow_mut();
         if shared.attempt != self.attempt {
             return Poll::Ready(Some(Err(BodyError::Dropped)));
+        }
+        if last_reading && shared.room.is_some() && self.next >= shared.kept.len() && !shared.ended {
+            shared.room = None;
+            shared.kept = Vec::new();
+            self.next = 0;
         }
         if let Some(data) = shared.kept.get(self.next) {
             self.next += 1;

@@ -1,6 +1,6 @@
 //! A connection to a backend and one request's use of it.
 
-use std::{cell::Cell, rc::Rc, sync::Arc};
+use std::{cell::Cell, error::Error, rc::Rc, sync::Arc};
 
 use http::{Request, Response, Version};
 use hyper::{
@@ -44,7 +44,12 @@ pub(crate) struct Http2Connection {
     most: Rc<Cell<u32>>,
     streams: Cell<u32>,
     last: Cell<u64>,
+    /// Requests since the last answer that were given up.
+    unanswered: Cell<u32>,
 }
+
+/// Requests that a connection may leave unanswered before no more are sent on it: its peer may be gone without a word.
+const MOST_UNANSWERED: u32 = 3;
 
 impl Http2Connection {
     pub(super) fn new(
@@ -52,7 +57,14 @@ impl Http2Connection {
         connected: Rc<Connected>,
         most: Rc<Cell<u32>>,
     ) -> Self {
-        Self { sender, connected, most, streams: Cell::new(0), last: Cell::new(clock::now()) }
+        Self {
+            sender,
+            connected,
+            most,
+            streams: Cell::new(0),
+            last: Cell::new(clock::now()),
+            unanswered: Cell::new(0),
+        }
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -78,6 +90,8 @@ pub(crate) struct Lease {
     pub reused: bool,
     /// Whether it may come back to the pool.
     poolable: bool,
+    /// Whether the response's head has come.
+    answered: bool,
     most: usize,
     pool: Rc<Pool>,
     _in_flight: InFlight,
@@ -92,10 +106,21 @@ enum Kind {
 pub(crate) struct SendError {
     /// The reason.
     pub reason: FailureReason,
-    /// The connection ended before a byte of the response: the request may be repeated if its method allows it.
-    pub closed: bool,
+    /// How far it got.
+    pub progress: Progress,
     /// The request, if nothing of it was sent: it may be repeated whatever it is.
     pub unsent: Option<Box<Request<RequestBody>>>,
+}
+
+/// How far a request got that has no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// The peer says that it did nothing with it (RFC 9113 §6.8, §8.7): it may be repeated whatever it is.
+    Refused,
+    /// The connection ended before a byte of the response: it may be repeated if its method allows it.
+    Unknown,
+    /// Repeating it would not help.
+    Failed,
 }
 
 impl Lease {
@@ -108,7 +133,7 @@ impl Lease {
         in_flight: InFlight,
     ) -> Self {
         let kind = Some(Kind::Http1(sender));
-        Self { kind, connected, reused, poolable: false, most, pool, _in_flight: in_flight }
+        Self { kind, connected, reused, poolable: false, answered: false, most, pool, _in_flight: in_flight }
     }
 
     pub(super) fn http2(
@@ -120,7 +145,16 @@ impl Lease {
         connection.streams.set(connection.streams.get() + 1);
         let connected = connection.connected.clone();
         let kind = Some(Kind::Http2(connection));
-        Self { kind, connected, reused, poolable: false, most: 0, pool, _in_flight: in_flight }
+        Self {
+            kind,
+            connected,
+            reused,
+            poolable: false,
+            answered: false,
+            most: 0,
+            pool,
+            _in_flight: in_flight,
+        }
     }
 
     /// The version it speaks.
@@ -141,15 +175,17 @@ impl Lease {
             Some(Kind::Http2(connection)) => connection.sender.clone().try_send_request(request).await,
             None => {
                 let unsent = Some(Box::new(request));
-                return Err(SendError { reason: FailureReason::UpstreamReset, closed: true, unsent });
+                let progress = Progress::Refused;
+                return Err(SendError { reason: FailureReason::UpstreamReset, progress, unsent });
             }
         };
+        self.answered = result.is_ok();
         result.map_err(|mut failed| {
             let unsent = failed.take_message().map(Box::new);
             let error = failed.into_error();
             tracing::debug!(%error, "no response from the backend");
-            let reason = reason(&error);
-            SendError { closed: reason == FailureReason::UpstreamReset, reason, unsent }
+            let (reason, progress) = meaning(&error);
+            SendError { reason, progress, unsent }
         })
     }
 
@@ -177,19 +213,33 @@ impl Drop for Lease {
             Some(Kind::Http2(connection)) => {
                 connection.streams.set(connection.streams.get().saturating_sub(1));
                 connection.last.set(clock::now());
+                let unanswered = if self.answered { 0 } else { connection.unanswered.get() + 1 };
+                connection.unanswered.set(unanswered);
+                if unanswered >= MOST_UNANSWERED {
+                    self.pool.discard(&connection);
+                }
             }
         }
     }
 }
 
 /// What an error of hyper's client means.
-fn reason(error: &hyper::Error) -> FailureReason {
+fn meaning(error: &hyper::Error) -> (FailureReason, Progress) {
     if error.is_parse() {
-        FailureReason::UpstreamProtocol
-    } else if error.is_user() {
-        // The only part of a request that can fail on our side is the client's body.
-        FailureReason::ClientClosed
-    } else {
-        FailureReason::UpstreamReset
+        return (FailureReason::UpstreamProtocol, Progress::Failed);
     }
+    if error.is_user() {
+        // The only part of a request that can fail on our side is the client's body.
+        return (FailureReason::ClientClosed, Progress::Failed);
+    }
+    let refused = error.source().and_then(|source| source.downcast_ref::<h2::Error>()).is_some_and(|error| {
+        error.is_remote()
+            && match error.reason() {
+                Some(h2::Reason::REFUSED_STREAM) => error.is_reset(),
+                // Of the streams after the last one that GOAWAY names.
+                Some(h2::Reason::NO_ERROR) => error.is_go_away(),
+                _ => false,
+            }
+    });
+    (FailureReason::UpstreamReset, if refused { Progress::Refused } else { Progress::Unknown })
 }

@@ -8,7 +8,7 @@ mod pool;
 
 pub(crate) use backend::{AlpnChoice, Hop, UpstreamBackend};
 pub(crate) use connect::acquire;
-pub(crate) use connection::Lease;
+pub(crate) use connection::{Lease, Progress};
 pub(crate) use endpoint::{Endpoint, InFlight, TlsHop};
 
 /// The HTTP version a request needs on its way to a backend.

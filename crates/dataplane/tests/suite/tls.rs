@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::support::{backend, client, pki, *};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use lasthop_dataplane_api::*;
-use crate::support::{backend, client, pki, *};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 async fn says(text: &'static str, leaf: &pki::Leaf, alpn: &[&str]) -> backend::Backend {
