@@ -27,6 +27,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+// A flag that is given twice counts as given last, so that scripts can add to what they are given.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Serve what the manifests say, and follow their changes
@@ -34,10 +35,13 @@ pub(crate) enum Command {
     /// Every flag but --settings can be set in the environment (LASTHOP_CONFIG, LASTHOP_LOG_FORMAT ...) and in the
     /// settings file (config, log-format ...). SIGHUP reads the folder again and opens the access log anew; SIGTERM
     /// and SIGINT end the process after the requests under way, a second one at once.
+    #[command(args_override_self = true)]
     Run(Flags),
     /// Print the conditions of all objects, and every hop with its TLS, without serving
+    #[command(args_override_self = true)]
     Check(CheckFlags),
     /// Show it: good and bad TLS backends, the manifests for them, and what becomes of a request to each
+    #[command(args_override_self = true)]
     Demo(DemoFlags),
 }
 
@@ -114,4 +118,38 @@ pub(crate) fn refuse(why: &dyn Display) -> ExitCode {
 pub(crate) fn say(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_last_flag_counts() {
+        let cli = Cli::parse_from(["lasthop-proxy", "run", "--log-level", "info", "--log-level", "trace"]);
+        let Command::Run(flags) = cli.command else { panic!("{cli:?}") };
+        assert_eq!(flags.log_level.as_deref(), Some("trace"));
+    }
+
+    #[test]
+    fn mistakes_name_the_remedy() {
+        for (arguments, told) in [
+            (&["run", "--confg", "x"][..], "--config"),
+            (&["run", "--tls-backend", "openssl"][..], "rustls or boringssl"),
+            (&["run", "--drain-timeout", "5"][..], "30s"),
+            (&["run", "--workers", "0"][..], "workers"),
+            (&["serve"][..], "run|check|demo"),
+        ] {
+            let arguments = std::iter::once("lasthop-proxy").chain(arguments.iter().copied());
+            let error = Cli::try_parse_from(arguments).unwrap_err().to_string();
+            assert!(error.contains(told), "{told} is not in {error}");
+        }
+    }
 }

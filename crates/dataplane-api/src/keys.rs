@@ -79,6 +79,14 @@ impl ObjectName {
     }
 }
 
+impl RuleKey {
+    /// The rule's place in the route as its user counts, from 0. The index counts on by 65,536 for each further Gateway
+    /// of the route.
+    pub fn place(&self) -> u32 {
+        self.index % (1 << 16)
+    }
+}
+
 impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)

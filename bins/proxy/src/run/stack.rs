@@ -52,3 +52,22 @@ pub(crate) fn options(allow_insecure_verify: bool) -> Options {
 pub(crate) fn backend(stack: TlsStack) -> Result<Arc<dyn TlsBackend>, NoStack> {
     lasthop_tls_backends::backend(stack).ok_or(NoStack::None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stack_that_is_not_built_in_names_the_cargo_feature() {
+        for wanted in [TlsStack::Rustls, TlsStack::Boringssl] {
+            match stack(Some(TlsBackendName(wanted))) {
+                Ok(found) => assert!(found == wanted && available().contains(&wanted)),
+                Err(error) => {
+                    assert!(!available().contains(&wanted));
+                    assert!(error.to_string().contains(&format!("--features {}", wanted.name())), "{error}");
+                }
+            }
+        }
+        assert_eq!(stack(None).ok(), available().first().copied());
+    }
+}
