@@ -136,7 +136,7 @@ fn refused(manifests: &std::path::Path, told: &[&str]) {
     let work = tempfile::tempdir().unwrap();
     let checked = check(manifests, &[]);
     assert!(!matches!(checked.code, Some(0) | None), "{checked:?}");
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_lasthop-proxy"));
+    let mut command = std::process::Command::new(crate::support::proxy::binary());
     command.args(["run", "--admin", "off", "--config"]).arg(manifests);
     let mut process = Process::start(command, work.path(), "proxy");
     let ended = process.wait(crate::support::PATIENCE);
@@ -176,7 +176,7 @@ fn command_line_mistakes() {
         (&["run"][..], "--config"),
     ] {
         let output =
-            std::process::Command::new(env!("CARGO_BIN_EXE_lasthop-proxy")).args(arguments).output().unwrap();
+            std::process::Command::new(crate::support::proxy::binary()).args(arguments).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success(), "{arguments:?}");
         assert!(said.contains(told), "{arguments:?}: {told:?} is not in {said}");

@@ -14,7 +14,7 @@ const VERDICTS: [&str; 4] = ["NameMismatch", "Expired", "UntrustedChain", "NotTl
 
 fn once(stack: Stack) {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lasthop-proxy"));
+    let mut command = Command::new(crate::support::proxy::binary());
     command.args(["demo", "--once", "--tls-backend", stack.name()]).current_dir(folder.path());
     let mut demo = Process::start(command, folder.path(), "demo");
     let status = demo.wait(Duration::from_secs(60)).expect("the demo ends");
@@ -27,7 +27,7 @@ fn once(stack: Stack) {
 
 fn stays_until_interrupted(stack: Stack) {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lasthop-proxy"));
+    let mut command = Command::new(crate::support::proxy::binary());
     command.args(["demo", "--tls-backend", stack.name()]).current_dir(folder.path());
     let mut demo = Process::start(command, folder.path(), "demo");
     let said = within(Duration::from_secs(60), || {

@@ -7,7 +7,13 @@ use std::{
 
 use crate::{
     for_each_stack,
-    support::{PATIENCE, Stack, manifests, proxy::Proxy, server::Server, site::Site, within},
+    support::{
+        PATIENCE, Stack, manifests,
+        proxy::Proxy,
+        server::Server,
+        site::{HOSTS, Site},
+        within,
+    },
 };
 
 for_each_stack!(
@@ -77,12 +83,11 @@ fn pages(stack: Stack) {
 
 fn no_secret_is_told(stack: Stack) {
     let site = Site::new();
-    let leaf = site.front.leaf(&["*.test"]);
+    let leaf = site.front.leaf(HOSTS);
     site.write("front.yaml", &manifests::secret("front", &leaf));
     let server = Server::tls("shop", site.leaf().server(&[]));
     site.tls_backend("shop", server.port);
-    let proxy =
-        Proxy::start_without_waiting(stack, &site.manifests(), site.work(), &["--log-level", "trace"]);
+    let proxy = Proxy::start_without_waiting(stack, &site.manifests(), site.work(), &[]);
     let mut proxy = proxy;
     proxy.wait_ready(&[site.https]);
     assert_eq!(site.get("shop.test", "/").status, 200);

@@ -22,6 +22,7 @@ for_each_stack!(
     expired,
     not_yet_valid,
     unknown_ca,
+    unknown_ca_of_the_same_name,
     self_signed,
     plaintext,
     closes_in_the_handshake,
@@ -46,7 +47,7 @@ fn verified(stack: Stack) {
     let record = proxy.record_of("shop.test", "/");
     assert!(record["reason"].is_null(), "{record}");
     assert_eq!(record["tls"], "1.3", "{record}");
-    assert_eq!(record["backend"], "default/shop", "{record}");
+    assert_eq!(record["backend"], "default/shop:443", "{record}");
     assert_eq!(record["endpoint"], format!("127.0.0.1:{}", server.port), "{record}");
 }
 
@@ -78,9 +79,15 @@ fn not_yet_valid(stack: Stack) {
 
 fn unknown_ca(stack: Stack) {
     let site = Site::new();
-    // Of the same name as the right one: only the key tells them apart.
-    let server = Server::tls("bad", Authority::new("backend CA").leaf(&[BACKEND]).server(&[]));
+    let server = Server::tls("bad", Authority::new("strange CA").leaf(&[BACKEND]).server(&[]));
     refused(stack, &site, &server, "UntrustedChain");
+}
+
+/// Only the key tells it apart from the right one.
+fn unknown_ca_of_the_same_name(stack: Stack) {
+    let site = Site::new();
+    let server = Server::tls("bad", Authority::new("backend CA").leaf(&[BACKEND]).server(&[]));
+    refused(stack, &site, &server, "BadCertificate");
 }
 
 fn self_signed(stack: Stack) {

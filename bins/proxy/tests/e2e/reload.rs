@@ -15,7 +15,7 @@ use crate::{
         certificates::Authority,
         manifests,
         server::Server,
-        site::{BACKEND, Site},
+        site::{BACKEND, HOSTS, Site},
         within,
     },
 };
@@ -75,7 +75,7 @@ fn under_load(stack: Stack) {
         match change % 7 {
             3 => {
                 certificates += 1;
-                site.write("front.yaml", &manifests::secret("front", &site.front.leaf(&["*.test"])));
+                site.write("front.yaml", &manifests::secret("front", &site.front.leaf(HOSTS)));
             }
             6 => {
                 certificates += 1;
@@ -222,7 +222,7 @@ fn renewed_certificate_is_shown(stack: Stack) {
             .map(str::to_owned)
     };
     assert!(serial().is_some_and(|line| !line.contains("renewed")));
-    let renewed = site.front.leaf_with_common_name("renewed", &["*.test"]);
+    let renewed = site.front.leaf_with_common_name("renewed", HOSTS);
     site.write("front.yaml", &manifests::secret("front", &renewed));
     let shown = within(PATIENCE, || serial().filter(|line| line.contains("renewed")));
     assert!(shown.is_some(), "{:?}", serial());

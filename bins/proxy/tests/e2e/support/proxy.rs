@@ -11,6 +11,12 @@ use serde_json::Value;
 
 use super::{PATIENCE, Stack, client::Client, ports, processes::Process, within};
 
+/// The program under test: what cargo built for this test, or another build, such as an optimised one, that `E2E_PROXY`
+/// names.
+pub(crate) fn binary() -> PathBuf {
+    std::env::var_os("E2E_PROXY").map_or_else(|| env!("CARGO_BIN_EXE_lasthop-proxy").into(), PathBuf::from)
+}
+
 /// A running proxy.
 pub(crate) struct Proxy {
     process: Process,
@@ -28,11 +34,22 @@ impl Proxy {
     }
 
     pub(crate) fn start_without_waiting(stack: Stack, manifests: &Path, work: &Path, flags: &[&str]) -> Self {
+        Self::start_logging(stack, manifests, work, "info", flags)
+    }
+
+    /// As [`Proxy::start_without_waiting`], with a log level.
+    pub(crate) fn start_logging(
+        stack: Stack,
+        manifests: &Path,
+        work: &Path,
+        level: &str,
+        flags: &[&str],
+    ) -> Self {
         let admin = ports::free();
         let access_log = work.join(format!("access-{admin}.json"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lasthop-proxy"));
+        let mut command = Command::new(binary());
         command.arg("run").arg("--config").arg(manifests);
-        command.args(["--tls-backend", stack.name(), "--admin", &admin.to_string(), "--log-level", "info"]);
+        command.args(["--tls-backend", stack.name(), "--admin", &admin.to_string(), "--log-level", level]);
         command.arg("--access-log").arg(&access_log).args(["--access-log-format", "json"]).args(flags);
         let process = Process::start(command, work, &format!("proxy-{admin}"));
         Self { process, admin, access_log }

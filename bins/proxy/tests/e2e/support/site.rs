@@ -21,6 +21,27 @@ use super::{
 /// The name on the certificates of well-behaved backends.
 pub(crate) const BACKEND: &str = "backend.test";
 
+/// The names on the Gateway's certificate: every host that a test asks for. Clients take no wildcard below a top-level
+/// domain.
+pub(crate) const HOSTS: &[&str] = &[
+    "shop.test",
+    "a.test",
+    "b.test",
+    "peer.test",
+    "nginx.test",
+    "haproxy.test",
+    "envoy.test",
+    "h2c.test",
+    "chat.test",
+    "right.test",
+    "wrong.test",
+    "other.test",
+    "mended.test",
+    "more.test",
+    "far.test",
+    "nobody.test",
+];
+
 /// A folder of manifests. Its CA for backends stands in the ConfigMap `ca`.
 pub(crate) struct Site {
     folder: TempDir,
@@ -52,7 +73,7 @@ impl Site {
         };
         std::fs::write(site.front_ca(), site.front.pem()).unwrap();
         site.write("gateway.yaml", &manifests::gateway(site.https, site.http, more));
-        site.write("front.yaml", &manifests::secret("front", &site.front.leaf(&["*.test"])));
+        site.write("front.yaml", &manifests::secret("front", &site.front.leaf(HOSTS)));
         site.write("ca.yaml", &manifests::config_map("ca", &site.backends.pem()));
         site
     }
@@ -142,7 +163,7 @@ pub(crate) struct Checked {
 }
 
 pub(crate) fn check(manifests: &Path, flags: &[&str]) -> Checked {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lasthop-proxy"));
+    let mut command = Command::new(crate::support::proxy::binary());
     let output = command.arg("check").arg("--config").arg(manifests).args(flags).output().unwrap();
     Checked {
         code: output.status.code(),
