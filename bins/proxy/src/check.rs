@@ -6,11 +6,13 @@ mod print;
 use std::process::ExitCode;
 
 use lasthop_api_model::{Change, ResourceKey};
+use lasthop_dataplane_api::{BackendTls, Refusal, Report};
 use lasthop_runtime::{
     settings::{Flags, Settings},
     source::{Problem, folder::FolderSource},
     status::{Entry, Tone, entries},
 };
+use lasthop_tls_backends::TlsBackend;
 use lasthop_translator::{Hop, HopTls, Notice, Options, StatusChange, Translator};
 
 use crate::{
@@ -59,6 +61,10 @@ pub(crate) fn check(settings: &Settings) -> Result<Findings, RunError> {
     let changes: Vec<Change> =
         applied.map(|object| Change { key: object.key(), old: None, new: Some(object) }).collect();
     let output = translator.apply(&changes);
+    let report = stack_report(backend.as_ref(), &translator);
+    if !report.refused_backends.is_empty() {
+        translator.programmed(&report);
+    }
     let objects = translator
         .statuses()
         .map(|(key, status)| {
@@ -68,6 +74,22 @@ pub(crate) fn check(settings: &Settings) -> Result<Findings, RunError> {
         .collect();
     let problems = event.problems.unwrap_or_default();
     Ok(Findings { objects, hops: translator.hops(), problems, notices: output.notices })
+}
+
+/// What a dataplane would say about TLS policies that its stack cannot do.
+fn stack_report(stack: &dyn TlsBackend, translator: &Translator) -> Report {
+    let snapshot = translator.snapshot();
+    let refused = snapshot.backends.iter().filter_map(|(key, backend)| {
+        let BackendTls::Policy(policy) = &backend.tls else { return None };
+        let error = stack.upstream(policy).err()?;
+        let refusal = Refusal {
+            reason: "Invalid".into(),
+            message: error.to_string().into(),
+            policy: policy.source.clone(),
+        };
+        Some((key.clone(), refusal))
+    });
+    Report { version: snapshot.version, listeners: Vec::new(), refused_backends: refused.collect() }
 }
 
 impl Findings {

@@ -184,15 +184,23 @@ impl Proxy {
 
     /// Serves until a signal ends it.
     pub(crate) async fn until_asked(mut self) -> ExitCode {
+        let mut follows = true;
         loop {
-            match self.signals.next().await {
-                Request::Drain => return self.drain().await,
-                Request::Reread => {
-                    tracing::info!("asked to read everything again");
-                    self.refresh.ask();
-                    if let Some(log) = &self.access_log {
-                        log.reopen();
+            tokio::select! {
+                request = self.signals.next() => match request {
+                    Request::Drain => return self.drain().await,
+                    Request::Reread => {
+                        tracing::info!("asked to read everything again");
+                        self.refresh.ask();
+                        if let Some(log) = &self.access_log {
+                            log.reopen();
+                        }
                     }
+                },
+                // Only a mistake of ours ends it. What is in force goes on being served.
+                _ = &mut self.control, if follows => {
+                    follows = false;
+                    tracing::error!("changes are no longer followed; what is in force is served until a restart");
                 }
             }
         }

@@ -2,7 +2,7 @@
 //! status sink.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -22,6 +22,8 @@ use crate::{
 
 /// Changes that may wait while others are worked on; they are taken together then.
 const WAITING: usize = 64;
+/// So many problems are logged one by one.
+const LOGGED: usize = 100;
 
 /// The loop's parts.
 pub struct ControlLoop<D, S> {
@@ -106,17 +108,22 @@ impl<D: Dataplane, S: StatusSink> ControlLoop<D, S> {
         let mut counts = BTreeMap::new();
         problems.iter().for_each(|problem| *counts.entry(problem.class.label()).or_insert(0) += 1);
         self.metrics.set_problems(&counts, &ProblemClass::ALL.map(ProblemClass::label));
-        let before = self.state.change_board(|board| board.set_problems(problems.clone()));
-        let mut failed = false;
-        for problem in problems.iter().filter(|problem| !before.contains(problem)) {
+        let now: BTreeSet<Problem> = problems.iter().cloned().collect();
+        let before = self.state.change_board(|board| board.set_problems(problems));
+        let before: BTreeSet<Problem> = before.into_iter().collect();
+        let failed = now.difference(&before).any(Problem::refuses);
+        for problem in now.difference(&before).take(LOGGED) {
             if problem.refuses() {
-                failed = true;
                 tracing::warn!("{problem}");
             } else {
                 tracing::info!("{problem}");
             }
         }
-        for problem in before.iter().filter(|problem| problem.refuses() && !problems.contains(problem)) {
+        let more = now.difference(&before).count().saturating_sub(LOGGED);
+        if more > 0 {
+            tracing::warn!(more, "there are more problems; /status has them all");
+        }
+        for problem in before.difference(&now).filter(|problem| problem.refuses()).take(LOGGED) {
             tracing::info!(
                 "{}: {}: no longer a problem: {}",
                 problem.place(),

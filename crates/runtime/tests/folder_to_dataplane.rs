@@ -1,4 +1,5 @@
 //! A folder, the loop and the native dataplane together: what a client sees while files change.
+#![expect(clippy::unwrap_used, reason = "a test ends there")]
 
 use std::{
     fs,

@@ -105,7 +105,7 @@ fn control(dataplane: &Arc<Fake>) -> ControlLoop<Fake, LoggedStatus> {
 /// What the board says about the Gateway: condition, status and reason, the bad ones only.
 fn bad(state: &State) -> Vec<String> {
     state.change_board(|board| {
-        let entries = board.objects().flat_map(|(_, entries)| entries.iter().cloned().collect::<Vec<_>>());
+        let entries = board.objects().flat_map(|(_, entries)| entries.to_vec());
         entries.filter(|entry| entry.tone() == Tone::Bad).map(|entry| entry.to_string()).collect()
     })
 }

@@ -18,6 +18,8 @@ use crate::source::{InForce, Problem, ProblemClass, SourceEvent};
 pub(super) struct Reading {
     /// The good objects, with the line each begins at.
     pub(super) found: Vec<(Resource, usize)>,
+    /// Refused policies, reduced to their targets: they hold where no good version does.
+    pub(super) claims: Vec<(Resource, usize)>,
     /// What was wrong.
     pub(super) problems: Vec<Problem>,
     /// Whether something could not be read so far that its object is known. What is missing then may just be that.
@@ -80,7 +82,7 @@ impl Objects {
     /// Notes that a file cannot be read: its objects stay.
     pub(super) fn fail(&mut self, path: &Path, message: String, remedy: &str) {
         let problem = Problem::of_file(path, ProblemClass::Unreadable, message, remedy);
-        self.set(path, Reading { found: Vec::new(), problems: vec![problem], lost: true });
+        self.set(path, Reading { problems: vec![problem], lost: true, ..Reading::default() });
     }
 
     /// Takes a file out with its objects.
@@ -151,7 +153,7 @@ impl Objects {
 impl Contents {
     /// What a file holds after a reading, given what it held before it.
     fn new(path: &Path, reading: Reading, before: Option<&BTreeMap<ResourceKey, (Resource, usize)>>) -> Self {
-        let Reading { found, mut problems, lost } = reading;
+        let Reading { found, claims, mut problems, lost } = reading;
         let mut objects: BTreeMap<ResourceKey, (Resource, usize)> = BTreeMap::new();
         for (object, line) in found {
             let key = object.key();
@@ -169,18 +171,31 @@ impl Contents {
                 objects.insert(key.clone(), (object.clone(), *line));
             }
         }
+        for (claim, line) in claims {
+            let place = objects.entry(claim.key()).or_insert_with(|| (claim.clone(), line));
+            if is_claim(&place.0) {
+                *place = (claim, line);
+            }
+        }
         for problem in &mut problems {
             if matches!(problem.class, ProblemClass::PassedOver | ProblemClass::Duplicate) {
                 continue;
             }
             problem.in_force = match &problem.key {
-                Some(key) if objects.contains_key(key) => InForce::LastGood,
+                Some(key) if objects.get(key).is_some_and(|(object, _)| !is_claim(object)) => {
+                    InForce::LastGood
+                }
                 None if before.is_some_and(|before| !before.is_empty()) => InForce::LastGood,
                 _ => InForce::Nothing,
             };
         }
         Self { objects, problems }
     }
+}
+
+/// Whether only the targets are left of a policy.
+fn is_claim(object: &Resource) -> bool {
+    matches!(object, Resource::BackendTlsPolicy(policy) if policy.spec.refused.is_some())
 }
 
 fn duplicate(key: &ResourceKey, path: &Path, line: usize, first: &Path, first_line: usize) -> Problem {

@@ -8,9 +8,11 @@ use super::objects::Reading;
 use crate::source::{InForce, Problem, ProblemClass};
 
 pub(super) fn read(path: &Path, bytes: &[u8]) -> Reading {
-    let ReadOutcome { objects, problems, passed_over } = read_file_bytes(&path.display().to_string(), bytes);
+    let ReadOutcome { objects, refused_policies, problems, passed_over } =
+        read_file_bytes(&path.display().to_string(), bytes);
     Reading {
         found: objects.into_iter().map(|(object, origin)| (object, origin.line)).collect(),
+        claims: refused_policies.into_iter().map(|(object, origin)| (object, origin.line)).collect(),
         lost: problems.iter().any(|problem| problem.key.is_none()),
         problems: problems.into_iter().map(refused).chain(passed_over.into_iter().map(left_aside)).collect(),
     }

@@ -324,3 +324,39 @@ fn what_is_no_folder_is_refused_in_one_sentence() {
     assert!(error.starts_with("/nonexistent/x: there is no such file or folder; name a folder"), "{error}");
     assert!(!error.contains('\n'), "{error}");
 }
+
+#[tokio::test]
+async fn a_refused_policy_holds_where_no_good_version_does() {
+    let policy = |hostname: &str, target: &str| {
+        format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {{name: p}}\nspec:\n  \
+             targetRefs: [{{group: '', kind: Service, name: {target}}}]\n  validation:\n    \
+             wellKnownCACertificates: System\n    {hostname}\n"
+        )
+    };
+    let refused = |event: &SourceEvent| match event.applied.as_slice() {
+        [lasthop_api_model::Resource::BackendTlsPolicy(policy)] => {
+            (policy.spec.target_refs[0].name.clone(), policy.spec.refused.is_some())
+        }
+        other => panic!("{other:?}"),
+    };
+    let folder = folder();
+    let file = folder.path().join("policy.yaml");
+    fs::write(&file, policy("hostnam: a.example", "one")).unwrap();
+    let mut source = FolderSource::open(folder.path(), POLL).unwrap();
+    let event = source.next().await.unwrap();
+    assert_eq!(refused(&event), ("one".to_owned(), true));
+    assert_eq!(event.problems.unwrap()[0].in_force, InForce::Nothing);
+
+    // Still wrong, with another target: the newer target counts.
+    fs::write(&file, policy("hostnam: a.example", "two")).unwrap();
+    let mut next = async || tokio::time::timeout(SOON, source.next()).await.unwrap().unwrap();
+    assert_eq!(refused(&next().await), ("two".to_owned(), true));
+    // Put right; then wrong again: the good version stays.
+    fs::write(&file, policy("hostname: a.example", "two")).unwrap();
+    assert_eq!(refused(&next().await), ("two".to_owned(), false));
+    fs::write(&file, policy("hostnam: a.example", "two")).unwrap();
+    let event = next().await;
+    assert!(event.applied.is_empty() && event.removed.is_empty());
+    assert_eq!(event.problems.unwrap()[0].in_force, InForce::LastGood);
+}
