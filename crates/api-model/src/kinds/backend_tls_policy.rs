@@ -1,6 +1,6 @@
 //! BackendTLSPolicy: how the gateway reaches a backend over TLS, and what the backend must prove (GEP-1897).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,11 @@ pub struct BackendTlsPolicySpec {
     /// Options of the implementation.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,
+    /// Set when the manifest breaks the API's rules: then only the targets are known, and this says what is wrong.
+    /// An API server would never have taken such an object; a folder of manifests has nobody who turns it away, and
+    /// a backend whose author asked for TLS must not be reached in plaintext because of a slip elsewhere.
+    #[serde(skip)]
+    pub refused: Option<Arc<str>>,
 }
 
 /// What a backend must prove: a chain to an anchor, and a name.

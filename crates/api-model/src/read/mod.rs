@@ -19,6 +19,7 @@ mod finish;
 mod json;
 mod located;
 mod object;
+mod refused_policy;
 mod scalar;
 mod yaml;
 
@@ -40,6 +41,9 @@ pub const MAX_PROBLEMS: usize = 20;
 pub struct ReadOutcome {
     /// The objects that may take effect, in the order of the file.
     pub objects: Vec<(Resource, Origin)>,
+    /// Policies that were refused and whose targets could be read all the same, with `spec.refused` set. Where no
+    /// good version is in force, they keep their targets from being reached in plaintext.
+    pub refused_policies: Vec<(Resource, Origin)>,
     /// What was refused, in the order of the file.
     pub problems: Vec<Problem>,
     /// What was left aside without being wrong.

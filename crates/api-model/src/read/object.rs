@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::located::Located;
-use super::{MAX_PROBLEMS, Origin, PassedOver, Problem, Reader, finish};
+use super::{MAX_PROBLEMS, Origin, PassedOver, Problem, Reader, finish, refused_policy};
 use crate::schema::path::FieldPath;
 use crate::schema::suggest::nearest;
 use crate::validate::{FieldError, KindSchema, served_versions};
@@ -99,9 +99,12 @@ impl Object<'_> {
         }
         let mut repeated = Vec::new();
         self.value.repeated_keys(&FieldPath::root(), &mut repeated);
-        for (path, line, column) in repeated.iter().take(MAX_PROBLEMS) {
+        for (index, (path, line, column)) in repeated.iter().take(MAX_PROBLEMS).enumerate() {
             let error = FieldError::new(path, "the field is given twice", "keep one of the two");
             self.problem(reader, (*line, *column), &error);
+            if index == 0 {
+                self.keep_claims(reader, &error);
+            }
         }
         if !repeated.is_empty() {
             return;
@@ -170,6 +173,22 @@ impl Object<'_> {
             let rule = format!("has {} more problems", errors.len() - shown);
             let more = FieldError::new(&FieldPath::root(), rule, "correct those above first");
             self.problem(reader, (self.value.line, self.value.column), &more);
+        }
+        if let Some(first) = errors.first() {
+            self.keep_claims(reader, first);
+        }
+    }
+
+    /// A policy that is refused still says whom it was meant for.
+    fn keep_claims(&self, reader: &mut Reader, error: &FieldError) {
+        let Some(key) = self.key().filter(|key| {
+            key.kind == ResourceKind::BackendTlsPolicy && !reader.first_lines.contains_key(key)
+        }) else {
+            return;
+        };
+        if let Some(policy) = refused_policy::of(self.value, &key, error) {
+            let origin = Origin { file: Arc::clone(&reader.file), line: self.value.line };
+            reader.outcome.refused_policies.push((policy, origin));
         }
     }
 

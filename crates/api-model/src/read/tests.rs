@@ -349,3 +349,30 @@ fn every_kind_reads_back_what_it_writes() {
         assert!(again.objects[0].0 == *resource, "{kind}");
     }
 }
+
+#[test]
+fn a_refused_policy_still_says_whom_it_was_meant_for() {
+    let policy = |targets: &str, rest: &str| {
+        let text = format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {{name: p}}\n\
+             spec:\n  targetRefs: {targets}\n  {rest}\n"
+        );
+        let outcome = read_file_bytes("policy.yaml", text.as_bytes());
+        assert!(outcome.objects.is_empty() && !outcome.problems.is_empty());
+        outcome.refused_policies
+    };
+    for rest in ["validation: {}", "validation: 1", "nonsense: 1", "options: {a: b}\n  options: {}"] {
+        let refused = policy("[{group: '', kind: Service, name: web, sectionName: tls}]", rest);
+        let [(Resource::BackendTlsPolicy(policy), _)] = refused.as_slice() else {
+            panic!("{rest}: {refused:?}")
+        };
+        assert_eq!(policy.metadata.namespace.as_deref(), Some("default"));
+        assert_eq!(policy.spec.target_refs[0].name, "web");
+        assert_eq!(policy.spec.target_refs[0].section_name.as_deref(), Some("tls"));
+        assert!(policy.spec.refused.as_deref().unwrap().contains("refused"), "{rest}");
+    }
+    // A slip in the reference itself does not lose the target; without any name there is none.
+    assert_eq!(policy("[{kind: Servce, nam: x, name: web}, {}]", "validation: {}").len(), 1);
+    assert_eq!(policy("[{group: ''}]", "validation: {}").len(), 0);
+    assert_eq!(policy("web", "validation: {}").len(), 0);
+}

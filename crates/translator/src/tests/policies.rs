@@ -247,3 +247,22 @@ fn what_the_stack_cannot_set_up_is_told_until_the_backend_changes() {
     world.apply(&[&POLICY.replace("web.internal", "other.internal")]);
     assert_eq!(world.policy("policy"), TRUE);
 }
+
+#[test]
+fn a_policy_whose_manifest_is_refused_keeps_its_targets_from_plaintext() {
+    let mut world = with_ca(&[]);
+    assert!(is_plaintext(&world, 443));
+    let manifest = POLICY.replace("hostname:", "hostnam:");
+    let outcome = lasthop_api_model::read::read_file_bytes("policy.yaml", manifest.as_bytes());
+    assert!(outcome.objects.is_empty());
+    world.put(outcome.refused_policies[0].0.clone());
+    let refusal = world.refusal("web", 443);
+    assert_eq!(&*refusal.reason, "Invalid");
+    assert!(refusal.message.contains("hostnam"), "{}", refusal.message);
+    assert_eq!(world.policy("policy")[0], "Accepted=False/Invalid");
+
+    // Any other policy for the same target goes before it, even one whose name comes later.
+    world.apply(&[&POLICY.replace("name: policy", "name: zz")]);
+    assert_eq!(&*world.tls("web", 443).source, "default/zz");
+    assert_eq!(world.policy("policy")[0], "Accepted=False/Conflicted");
+}

@@ -17,16 +17,17 @@ pub(crate) struct Claims {
 }
 
 /// The policies of a Service against each other: for the same target the oldest holds, then the one whose name comes
-/// first. A policy that names the port goes before one for the whole Service; the two do not conflict.
+/// first. A policy that names the port goes before one for the whole Service; the two do not conflict. A policy whose
+/// manifest is refused holds only where no other does.
 pub(crate) fn claims(reader: &Reader<'_>, service: &ObjectName) -> Option<Claims> {
-    let mut by_section: BTreeMap<Option<String>, Vec<(i64, &ObjectName)>> = BTreeMap::new();
+    let mut by_section: BTreeMap<Option<String>, Vec<(bool, i64, &ObjectName)>> = BTreeMap::new();
     for name in reader.policies_of(service) {
         let Some(policy) = reader.object::<BackendTlsPolicy>(name) else { continue };
         let created = names::created(&policy.metadata);
         for target in &policy.spec.target_refs {
             if target.group.is_empty() && target.kind == "Service" && *target.name == *service.name {
                 let section = target.section_name.clone().filter(|section| !section.is_empty());
-                by_section.entry(section).or_default().push((created, name));
+                by_section.entry(section).or_default().push((policy.spec.refused.is_some(), created, name));
             }
         }
     }
@@ -34,7 +35,7 @@ pub(crate) fn claims(reader: &Reader<'_>, service: &ObjectName) -> Option<Claims
     for (section, mut candidates) in by_section {
         candidates.sort_unstable();
         candidates.dedup();
-        let mut candidates = candidates.into_iter().map(|(_, name)| name);
+        let mut candidates = candidates.into_iter().map(|(_, _, name)| name);
         let Some(winner) = candidates.next() else { continue };
         for loser in candidates {
             claims.lost.entry(loser.clone()).or_default().push((section.clone(), winner.clone()));

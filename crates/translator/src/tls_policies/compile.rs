@@ -14,6 +14,10 @@ pub(crate) fn translate(reader: &Reader<'_>, name: &ObjectName) -> Option<Policy
     let policy = reader.object::<BackendTlsPolicy>(name)?;
     let key = names::key(ResourceKind::BackendTlsPolicy, name);
     let targets = targets::resolve(reader, policy, &key);
+    if let Some(why) = &policy.spec.refused {
+        let compiled = Err(Problem::new("Invalid", why.to_string()));
+        return Some(PolicyOutcome { targets, unresolved: None, compiled });
+    }
     let trust = trust::resolve(reader, policy, &key);
     let compiled =
         trust.anchors.and_then(|anchors| compile(reader, policy, &key, anchors, trust.authorities));
