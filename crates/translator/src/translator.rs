@@ -168,6 +168,8 @@ fn nodes_of(key: &ResourceKey) -> Vec<Node> {
 impl Translator {
     /// Whether nothing is kept of objects that are gone.
     pub(crate) fn is_empty(&self) -> bool {
+        // What a dataplane still held when the last Gateway or policy changed goes with the next such change.
+        self.cache.prune();
         self.inputs.store.is_empty()
             && self.tracker.is_empty()
             && self.derived.gateways.is_empty()
