@@ -72,6 +72,7 @@ pub(crate) fn group_name(number: u16) -> Option<&'static str> {
     match number {
         23 => Some("secp256r1"),
         24 => Some("secp384r1"),
+        25 => Some("secp521r1"),
         29 => Some("x25519"),
         4588 => Some("X25519MLKEM768"),
         _ => None,

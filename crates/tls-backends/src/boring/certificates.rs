@@ -7,7 +7,7 @@ use boring::{
     x509::{X509, X509Ref},
 };
 use lasthop_tls_verify::CertifiedKey;
-use pki_types::{CertificateDer, PrivateKeyDer};
+use pki_types::CertificateDer;
 
 /// A chain and its key, parsed.
 pub(super) struct Prepared {
@@ -21,9 +21,10 @@ impl Prepared {
     pub(super) fn new(certified: &CertifiedKey) -> Result<Self, ErrorStack> {
         let (leaf, intermediates) =
             certified.chain().split_first().map_or((&[][..], &[][..]), |(leaf, rest)| (leaf, rest));
-        let key = match certified.key() {
-            PrivateKeyDer::Pkcs8(key) => PKey::private_key_from_pkcs8(key.secret_pkcs8_der()),
-            key => PKey::private_key_from_der(key.secret_der()),
+        let key = certified.key().secret_der();
+        let key = match ed25519_seed(key) {
+            Some(seed) => PKey::private_key_from_der(&[&ED25519_VERSION_1, ED25519, seed].concat()),
+            None => PKey::private_key_from_der(key),
         };
         Ok(Self {
             leaf: X509::from_der(leaf)?,
@@ -65,6 +66,19 @@ impl Prepared {
             schemes.any(|scheme| numbers.contains(&scheme))
         })
     }
+}
+
+/// An Ed25519 key in PKCS #8 up to its 32 octets (RFC 8410 §7): the algorithm, then an OCTET STRING in another.
+const ED25519: &[u8] = &[0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+/// What precedes that in version 1, which ends with the key.
+const ED25519_VERSION_1: [u8; 5] = [0x30, 0x2e, 2, 1, 0];
+
+/// The key's octets. BoringSSL does not read version 2 of the form (RFC 5958), which adds the public key and is what
+/// many tools write.
+fn ed25519_seed(key: &[u8]) -> Option<&[u8]> {
+    // Both versions begin alike: the lengths, the version, the algorithm.
+    let start = key.windows(ED25519.len()).take(8).position(|window| window == ED25519)? + ED25519.len();
+    key.get(start..start + 32)
 }
 
 /// What the peer showed, leaf first; empty if nothing.

@@ -2,25 +2,16 @@
 
 use boring::{
     error::ErrorStack,
-    ssl::{SslContext, SslContextBuilder, SslMethod, SslMode, SslSignatureAlgorithm, SslVersion},
+    ssl::{SslContext, SslContextBuilder, SslMethod, SslMode, SslVersion},
 };
 use lasthop_dataplane_api::{CipherSuite, Group, TlsVersion};
 
 use crate::{PolicyError, iana};
 
-/// The signatures that rustls accepts too, in its order.
-const SIGNATURES: [SslSignatureAlgorithm; 10] = [
-    SslSignatureAlgorithm::ECDSA_SECP384R1_SHA384,
-    SslSignatureAlgorithm::ECDSA_SECP256R1_SHA256,
-    SslSignatureAlgorithm::ECDSA_SECP521R1_SHA512,
-    SslSignatureAlgorithm::ED25519,
-    SslSignatureAlgorithm::RSA_PSS_RSAE_SHA512,
-    SslSignatureAlgorithm::RSA_PSS_RSAE_SHA384,
-    SslSignatureAlgorithm::RSA_PSS_RSAE_SHA256,
-    SslSignatureAlgorithm::RSA_PKCS1_SHA512,
-    SslSignatureAlgorithm::RSA_PKCS1_SHA384,
-    SslSignatureAlgorithm::RSA_PKCS1_SHA256,
-];
+/// The signatures that rustls makes and accepts too, in its order.
+const SIGNATURES: &str = "ecdsa_secp384r1_sha384:ecdsa_secp256r1_sha256:ecdsa_secp521r1_sha512:ed25519:\
+    rsa_pss_rsae_sha512:rsa_pss_rsae_sha384:rsa_pss_rsae_sha256:\
+    rsa_pkcs1_sha512:rsa_pkcs1_sha384:rsa_pkcs1_sha256";
 
 /// A context with these versions, suites and groups; empty means the default ones. It trusts nobody yet.
 pub(super) fn new(
@@ -36,7 +27,7 @@ pub(super) fn new(
     let suites = suite_list(if suites.is_empty() { &iana::CIPHER_SUITES } else { suites });
     context.set_strict_cipher_list(&suites).map_err(setup)?;
     context.set_curves_list(&group_list(groups)).map_err(setup)?;
-    context.set_verify_algorithm_prefs(&SIGNATURES).map_err(setup)?;
+    context.set_sigalgs_list(SIGNATURES).map_err(setup)?;
     Ok(context)
 }
 
@@ -73,13 +64,21 @@ fn suite_list(suites: &[CipherSuite]) -> String {
     names.collect::<Vec<_>>().join(":")
 }
 
+/// BoringSSL's names.
 fn group_list(groups: &[Group]) -> String {
-    let groups = if groups.is_empty() { &iana::GROUPS[..] } else { groups };
-    let names = groups.iter().map(|group| match group {
-        Group::X25519MLKEM768 => "X25519MLKEM768",
-        Group::X25519 => "X25519",
-        Group::Secp256r1 => "P-256",
-        Group::Secp384r1 => "P-384",
-    });
-    names.collect::<Vec<_>>().join(":")
+    let asked = if groups.is_empty() { &iana::GROUPS[..] } else { groups };
+    let mut names: Vec<_> = asked
+        .iter()
+        .map(|group| match group {
+            Group::X25519MLKEM768 => "X25519MLKEM768",
+            Group::X25519 => "X25519",
+            Group::Secp256r1 => "P-256",
+            Group::Secp384r1 => "P-384",
+        })
+        .collect();
+    if groups.is_empty() {
+        // In TLS 1.2 the list also says which curves a certificate may have (RFC 8422 §5.1).
+        names.push("P-521");
+    }
+    names.join(":")
 }

@@ -57,7 +57,8 @@ struct Validation {
 
 /// What a connection remembers for the callbacks.
 struct Connection {
-    port: Arc<Port>,
+    /// Until the handshake is done.
+    port: Option<Arc<Port>>,
     name: Option<String>,
     entry: Option<usize>,
     verdict: Option<TlsError>,
@@ -170,7 +171,7 @@ fn choose(mut hello: ClientHello<'_>) -> Result<(), SelectCertError> {
     let name = hello.servername(NameType::HOST_NAME).and_then(sni::normalise);
     let ssl = hello.ssl_mut();
     let connection = connection(ssl).ok_or(SelectCertError::ERROR)?;
-    let port = connection.port.clone();
+    let port = connection.port.clone().ok_or(SelectCertError::ERROR)?;
     connection.entry = sni::choose_entry(&port.settings, name.as_deref());
     connection.name = name.clone();
     match connection.entry.and_then(|index| port.entries.get(index)) {
@@ -195,7 +196,8 @@ fn refuse_unknown_name(ssl: &mut SslRef, alert: &mut SslAlert) -> Result<(), Sni
 }
 
 fn choose_protocol<'a>(ssl: &mut SslRef, offered: &'a [u8]) -> Result<&'a [u8], AlpnError> {
-    let ours = connection(ssl).map(|connection| connection.port.settings.alpn.clone()).unwrap_or_default();
+    let ours = connection(ssl).and_then(|connection| Some(connection.port.as_ref()?.settings.alpn.clone()));
+    let ours = ours.unwrap_or_default();
     if ours.is_empty() {
         return Err(AlpnError::NOACK);
     }
@@ -232,7 +234,10 @@ impl Downstream {
         let context = CONTEXT.as_ref().map_err(ToString::to_string)?;
         let index = (*CONNECTION).clone().map_err(|error| error.to_string())?;
         let mut ssl = Ssl::new(context).map_err(|error| error.to_string())?;
-        ssl.set_ex_data(index, Connection { port: self.0.clone(), name: None, entry: None, verdict: None });
+        ssl.set_ex_data(
+            index,
+            Connection { port: Some(self.0.clone()), name: None, entry: None, verdict: None },
+        );
         Ok(ssl)
     }
 }
@@ -251,8 +256,10 @@ impl DownstreamTls for Downstream {
                 },
                 error => error,
             })?;
-        let chosen = connection(stream.ssl_mut())
-            .and_then(|connection| Some((connection.name.take(), connection.entry?)));
+        let chosen = connection(stream.ssl_mut()).and_then(|connection| {
+            connection.port = None;
+            Some((connection.name.take(), connection.entry?))
+        });
         let Some((name, index)) = chosen else {
             return Err(TlsError::Local("no listener was chosen".to_owned()));
         };

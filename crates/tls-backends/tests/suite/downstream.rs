@@ -324,3 +324,34 @@ async fn a_hello_in_single_bytes_has_its_name() {
     let info = front.handshake().await.unwrap();
     assert_eq!((info.entry, info.sni.as_deref()), (1, Some("a.example")));
 }
+
+#[tokio::test]
+async fn every_kind_of_key_serves_and_is_shown() {
+    let ca = Ca::new("ca");
+    let ecdsa = |algorithm| KeyPair::generate_for(algorithm).unwrap();
+    for key in [
+        ecdsa(&rcgen::PKCS_ECDSA_P256_SHA256),
+        ecdsa(&rcgen::PKCS_ECDSA_P384_SHA384),
+        ecdsa(&rcgen::PKCS_ECDSA_P521_SHA512),
+        ecdsa(&rcgen::PKCS_ED25519),
+        KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_3072).unwrap(),
+    ] {
+        let kind = key.algorithm();
+        let mut params = leaf_params(&["DNS:backend.example"]);
+        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+        let certified = ca.issue_for(params, key).certified();
+        let listener = validated(entry("", &[&certified]), &ca, ClientValidationMode::AllowValidOnly);
+        let mut front = Front::new(vec![listener]).await;
+        for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
+            let mut settings = super::client::settings(ca.anchors());
+            (settings.min_version, settings.max_version) = (version, version);
+            settings.client_certificate = Some(certified.clone());
+            let policy = super::client::compile(settings);
+            let connected = super::client::connect(&policy, front.address, &[]).await;
+            let (mut stream, _) = connected.unwrap_or_else(|error| panic!("{error}: {kind:?} {version}"));
+            super::client::exchange(&mut stream).await.unwrap();
+            let info = front.handshake().await.unwrap();
+            assert!(matches!(info.client, ClientIdentity::Verified(_)), "{kind:?} {version}");
+        }
+    }
+}

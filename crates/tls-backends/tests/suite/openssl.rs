@@ -184,3 +184,24 @@ async fn s_client_verifies_us() {
         }
     }
 }
+
+#[tokio::test]
+async fn keys_in_openssls_old_forms_are_taken() {
+    if !available() {
+        return;
+    }
+    let ca = Ca::new("ca");
+    let folder = tempfile::tempdir().unwrap();
+    let rsa = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
+    for key in [rsa, rcgen::KeyPair::generate().unwrap()] {
+        write(folder.path(), &ca.issue_for(super::pki::leaf_params(&["DNS:backend.example"]), key));
+        let mut command = Command::new("openssl");
+        let old = command.current_dir(folder.path()).args(["pkey", "-in", "key.pem", "-traditional"]);
+        let old = old.output().unwrap().stdout;
+        assert!(old.starts_with(b"-----BEGIN RSA") || old.starts_with(b"-----BEGIN EC"));
+        let chain = std::fs::read(folder.path().join("chain.pem")).unwrap();
+        let certified = Arc::new(lasthop_tls_verify::CertifiedKey::from_pem(&chain, &old).unwrap());
+        let front = Front::new(vec![entry("", &[&certified])]).await;
+        connect(&compile(settings(ca.anchors())), front.address, &[]).await.unwrap();
+    }
+}
