@@ -174,14 +174,14 @@ async fn connections_are_evened_out_between_workers() {
     })
     .await;
     let mut senders = Vec::new();
-    for _ in 0..80 {
+    for _ in 0..240 {
         let mut sender = client::http1(proxy.port).await;
         let answer = sender.send_request(client::request("/")).await.unwrap();
         assert_eq!(client::read(answer).await.0, 200);
         senders.push(sender);
     }
     let loads = proxy.dataplane.loads();
-    assert_eq!(loads.iter().sum::<usize>(), 80);
+    assert_eq!(loads.iter().sum::<usize>(), 240);
     let (least, most) = (loads.iter().min().unwrap(), loads.iter().max().unwrap());
     assert!(*most <= least + 2 + least / 4, "{loads:?}");
 }

@@ -44,6 +44,10 @@ async fn head(stream: &mut tokio::net::TcpStream) -> String {
 }
 
 async fn check(proxy: &Proxy) {
+    tokio::time::timeout(std::time::Duration::from_secs(10), converse(proxy)).await.unwrap();
+}
+
+async fn converse(proxy: &Proxy) {
     let mut stream = client::connect(proxy.port).await;
     // The first bytes may come together with the request.
     stream.write_all(&[UPGRADE, b"early"].concat()).await.unwrap();
