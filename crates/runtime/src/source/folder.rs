@@ -1,8 +1,8 @@
 //! A folder of manifests as a source: `*.yaml`, `*.yml` and `*.json`, in folders at any depth, or a single such file.
 //!
-//! The files that events name are read at once; now and then all are looked over, and those that changed are read. A file that is broken keeps the
-//! last good state of its objects in force, and so does a folder that cannot be read. To change a file at once and as
-//! a whole, write another one beside it and rename it.
+//! The files that events name are read at once; now and then all are looked over, and those that changed are read. A
+//! file that is broken keeps the last good state of its objects in force, and so does a folder that cannot be read. To
+//! change a file at once and as a whole, write another one beside it and rename it.
 
 mod files;
 mod look;

@@ -191,3 +191,21 @@ enum News {
     Changed(PathBuf, Stamp),
     Gone(PathBuf),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_too_young_to_tell_is_read_once_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.yaml");
+        fs::write(&path, "").unwrap();
+        let mut look = Look::new(folder.path());
+        look.look();
+        assert_eq!(look.stamps.get(&path), Some(&None));
+        std::thread::sleep(TICK + Duration::from_millis(20));
+        look.look();
+        assert!(matches!(look.stamps.get(&path), Some(Some(_))));
+    }
+}

@@ -195,3 +195,43 @@ pub(super) fn absolute(path: &Path) -> PathBuf {
 fn identity(metadata: &Metadata) -> Identity {
     (metadata.dev(), metadata.ino(), metadata.created().ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(path: impl Into<PathBuf>) -> Event {
+        Event::new(EventKind::Any).add_path(path.into())
+    }
+
+    #[test]
+    fn when_events_were_lost_everything_is_looked_at() {
+        let mut watch = Watch::blind();
+        watch.ear.take(event("/a/b.yaml"));
+        let told = watch.begin();
+        assert!(!told.more && told.paths.len() == 1);
+        watch.ear.take(Event::new(EventKind::Any).set_flag(Flag::Rescan));
+        watch.ear.take(event("/a/b.yaml"));
+        assert!(watch.begin().more);
+        (0..2 * NAMED).for_each(|n| watch.ear.take(event(format!("/a/{n}.yaml"))));
+        let told = watch.begin();
+        assert!(told.more && told.paths.len() <= NAMED + 1);
+        assert!(!watch.begin().more);
+    }
+
+    #[test]
+    fn reading_and_what_lies_beside_the_root_are_no_changes() {
+        let ear = Ear::default();
+        let root = Path::new("/etc/manifests");
+        let kind = |kind: AccessKind| EventKind::Access(kind);
+        let read = kind(AccessKind::Open(AccessMode::Any));
+        let written = kind(AccessKind::Close(AccessMode::Write));
+        let at = |kind: EventKind, path: &str| Event::new(kind).add_path(path.into());
+        assert!(!ear.matters(&at(read, "/etc/manifests/a.yaml"), root));
+        assert!(ear.matters(&at(written, "/etc/manifests/a.yaml"), root));
+        assert!(ear.matters(&at(EventKind::Any, "/etc/manifests"), root));
+        assert!(!ear.matters(&at(EventKind::Any, "/etc/passwd"), root));
+        ear.all_above.store(true, Ordering::Relaxed);
+        assert!(ear.matters(&at(EventKind::Any, "/etc/passwd"), root));
+    }
+}
