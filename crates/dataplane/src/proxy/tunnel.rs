@@ -1,16 +1,19 @@
 //! What follows an upgrade: bytes in both directions.
 
-use std::{future::poll_fn, pin::pin, task::Poll};
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use lasthop_dataplane_api::FailureReason;
+use tokio::io::AsyncWriteExt;
 
 use super::exchange::Exchange;
 use crate::{wire::Wire, worker::clock};
 
 /// Bytes buffered for each direction.
 const BUFFER: usize = 16 * 1024;
+/// How long the last bytes of a broken tunnel may take to leave.
+const LAST_FLUSH: Duration = Duration::from_secs(1);
 
 /// Connects both sides once the client's connection has sent the 101. The exchange ends with the tunnel.
 pub(super) fn open(mut exchange: Box<Exchange>, client: OnUpgrade, backend: OnUpgrade) {
@@ -50,6 +53,11 @@ async fn copy(exchange: &mut Exchange, mut client: Wire, mut backend: Wire) {
         })
         .await
     };
+    if !matches!(copied, Some(Ok(_))) {
+        // What came before one side broke off belongs to the other one: a TLS stack may still hold it.
+        let flush = async { (client.flush().await, backend.flush().await) };
+        let _ = tokio::time::timeout(LAST_FLUSH, flush).await;
+    }
     match copied {
         Some(Ok((bytes_in, bytes_out))) => {
             exchange.bytes_in = Some(std::rc::Rc::new(std::cell::Cell::new(bytes_in)));

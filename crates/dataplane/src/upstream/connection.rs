@@ -1,6 +1,6 @@
 //! A connection to a backend and one request's use of it.
 
-use std::{cell::Cell, error::Error, rc::Rc, sync::Arc};
+use std::{cell::Cell, error::Error, io, rc::Rc, sync::Arc};
 
 use http::{Request, Response, Version};
 use hyper::{
@@ -8,7 +8,8 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use lasthop_dataplane_api::FailureReason;
-use lasthop_tls_backends::PeerInfo;
+use lasthop_tls_backends::{PeerInfo, classify_io};
+use lasthop_tls_verify::TlsError;
 
 use super::{endpoint::InFlight, pool::Pool};
 use crate::{metrics::WorkerCounters, proxy::RequestBody, worker::clock};
@@ -241,5 +242,20 @@ fn meaning(error: &hyper::Error) -> (FailureReason, Progress) {
                 _ => false,
             }
     });
-    (FailureReason::UpstreamReset, if refused { Progress::Refused } else { Progress::Unknown })
+    let reason = told_by_tls(error).map_or(FailureReason::UpstreamReset, FailureReason::UpstreamTls);
+    (reason, if refused { Progress::Refused } else { Progress::Unknown })
+}
+
+/// What the backend said in TLS before it closed. In TLS 1.3 it refuses our certificate, or the lack of one, only after
+/// the handshake is done for us (RFC 8446 §4.4.2.4). A connection that just ends is no statement.
+fn told_by_tls(error: &hyper::Error) -> Option<TlsError> {
+    let mut cause = error.source();
+    while let Some(found) = cause {
+        if let Some(error) = found.downcast_ref::<io::Error>() {
+            let told = classify_io(error)?;
+            return matches!(told, TlsError::ClientCertRefused(_) | TlsError::PeerAlert(_)).then_some(told);
+        }
+        cause = found.source();
+    }
+    None
 }
