@@ -65,7 +65,7 @@ fn wrong_type() {
         "wrong.yaml",
         &manifests::route("wrong", "wrong.test", "shop", "").replace("port: 443", "port: many"),
     );
-    let _proxy = named_and_the_rest_serves(&site, &["wrong.yaml:13", "port"]);
+    let _proxy = named_and_the_rest_serves(&site, &["wrong.yaml:14", "port", "many"]);
 }
 
 #[test]
