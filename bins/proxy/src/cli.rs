@@ -19,6 +19,13 @@ Exit codes:
   check  0 if everything is in force, 1 if something is refused, 2 if it cannot be read at all
   demo   0 if every request got what it should, 1 if one did not, 2 if the demo cannot start";
 
+const LIMITS: &str = "\
+Limits have no flags. They are set below [limits] in the settings file, or in the environment (LASTHOP_LIMITS_HEADER_BYTES
+...); what is not set is as the proxy has it by itself:
+  header-bytes, header-fields, header-timeout, handshake-timeout, idle-timeout, stream-idle-timeout, http2-streams,
+  http2-stream-window, http2-connection-window, buffer-bytes, connect-timeout, connect-attempts, upstream-idle-timeout,
+  upstream-idle-connections, replay-bytes";
+
 /// Kubernetes Gateway API from a folder of manifests, with verified TLS to the backends.
 #[derive(Debug, clap::Parser)]
 #[command(name = "lasthop-proxy", version, override_usage = USAGE, after_help = EXIT_CODES)]
@@ -35,7 +42,7 @@ pub(crate) enum Command {
     /// Every flag but --settings can be set in the environment (LASTHOP_CONFIG, LASTHOP_LOG_FORMAT ...) and in the
     /// settings file (config, log-format ...). SIGHUP reads the folder again and opens the access log anew; SIGTERM
     /// and SIGINT end the process after the requests under way, a second one at once.
-    #[command(args_override_self = true)]
+    #[command(args_override_self = true, after_long_help = LIMITS)]
     Run(Flags),
     /// Print the conditions of all objects, and every hop with its TLS, without serving
     #[command(args_override_self = true)]
@@ -123,6 +130,7 @@ pub(crate) fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory as _, Parser as _};
+    use lasthop_runtime::settings::LimitSettings;
 
     use super::*;
 
@@ -136,6 +144,14 @@ mod tests {
         let cli = Cli::parse_from(["lasthop-proxy", "run", "--log-level", "info", "--log-level", "trace"]);
         let Command::Run(flags) = cli.command else { panic!("{cli:?}") };
         assert_eq!(flags.log_level.as_deref(), Some("trace"));
+    }
+
+    #[test]
+    fn all_limits_are_named() {
+        let limits = serde_json::to_value(LimitSettings::default()).unwrap();
+        for limit in limits.as_object().unwrap().keys() {
+            assert!(LIMITS.contains(limit), "{limit}");
+        }
     }
 
     #[test]

@@ -105,6 +105,10 @@ impl Environment {
         let mut taken = Self { file: None, values: Map::new() };
         for (name, value) in variables {
             let Some(name) = name.to_str() else { continue };
+            // Templates leave variables empty that they do not mean to set.
+            if value.is_empty() {
+                continue;
+            }
             if name == FILE {
                 taken.file = Some(value.into());
                 continue;

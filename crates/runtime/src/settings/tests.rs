@@ -110,6 +110,13 @@ fn a_file_that_is_missing_or_no_toml_is_an_error() {
 }
 
 #[test]
+fn an_empty_variable_says_nothing() {
+    let environment = [("LASTHOP_SETTINGS", ""), ("LASTHOP_WORKERS", ""), ("LASTHOP_CONFIG", "x")];
+    let settings = layers::load(&Flags::default(), variables(&environment)).unwrap();
+    assert_eq!((settings.workers, settings.config.as_deref()), (None, Some(Path::new("x"))));
+}
+
+#[test]
 fn service_links_of_kubernetes_are_not_settings() {
     let environment = [
         ("LASTHOP_SERVICE_HOST", "10.0.0.1"),
