@@ -2,8 +2,9 @@
 //!
 //! webpki has parsed every certificate before this sees it, and decides; this reads what webpki does not show.
 
-/// INTEGER, OCTET STRING and so on, as their identifier octets.
+/// BOOLEAN, INTEGER and so on, as their identifier octets.
 pub(crate) const BOOLEAN: u8 = 0x01;
+pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const BIT_STRING: u8 = 0x03;
 pub(crate) const OCTET_STRING: u8 = 0x04;
 pub(crate) const OID: u8 = 0x06;

@@ -10,6 +10,10 @@ use crate::der::{self, Reader};
 const MOST_NAMES: usize = 16;
 const LONGEST_NAME: usize = 128;
 
+/// The sizes of RSA keys, in bits, that make and verify handshakes in both stacks.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+
+const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
 const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
@@ -18,6 +22,8 @@ const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
 #[derive(Default)]
 pub(crate) struct Details<'a> {
     pub(crate) not_after: Option<UnixTime>,
+    /// The size of the key in bits if it is RSA.
+    rsa_bits: Option<usize>,
     /// The first octet of the bits, digitalSignature being the highest.
     key_usage: Option<u8>,
     extended_key_usage: Option<&'a [u8]>,
@@ -35,11 +41,12 @@ impl<'a> Details<'a> {
         body.expect(der::SEQUENCE)?; // issuer
         let mut validity = Reader::new(body.expect(der::SEQUENCE)?);
         body.expect(der::SEQUENCE)?; // subject
-        body.expect(der::SEQUENCE)?; // public key
+        let key = body.expect(der::SEQUENCE)?;
         validity.next()?;
         let (tag, text) = validity.next()?;
         let not_after = UnixTime::since_unix_epoch(std::time::Duration::from_secs(der::time(tag, text)?));
-        let mut details = Self { not_after: Some(not_after), ..Self::default() };
+        let mut details =
+            Self { not_after: Some(not_after), rsa_bits: rsa_bits(Reader::new(key)), ..Self::default() };
         body.optional(0x81);
         body.optional(0x82);
         if let Some(extensions) = body.optional(0xa3) {
@@ -72,6 +79,11 @@ impl<'a> Details<'a> {
         self.key_usage.is_none_or(|bits| bits & 0x80 != 0)
     }
 
+    /// The size of an RSA key that is too small or too large to be used; `None` if the key is fine.
+    pub(crate) fn unfit_rsa_bits(&self) -> Option<usize> {
+        self.rsa_bits.filter(|bits| !RSA_BITS.contains(bits))
+    }
+
     /// Whether the extended key usage names this purpose; true without the extension.
     pub(crate) fn allows(&self, purpose: &[u8]) -> bool {
         self.extended_key_usage.is_none_or(|usages| {
@@ -100,6 +112,20 @@ impl<'a> Details<'a> {
         }
         presented
     }
+}
+
+/// The size of the key in a SubjectPublicKeyInfo, if it is RSA (RFC 3279 §2.3.1).
+fn rsa_bits(mut key: Reader<'_>) -> Option<usize> {
+    let algorithm = Reader::new(key.expect(der::SEQUENCE)?).expect(der::OID)?;
+    if algorithm != RSA {
+        return None;
+    }
+    // A BIT STRING begins with the number of unused bits.
+    let (_, key) = key.expect(der::BIT_STRING)?.split_first()?;
+    let modulus = Reader::new(Reader::new(key).expect(der::SEQUENCE)?).expect(der::INTEGER)?;
+    let zeros = modulus.iter().take_while(|octet| **octet == 0).count();
+    let first = modulus.get(zeros)?;
+    Some((modulus.len() - zeros) * 8 - first.leading_zeros() as usize)
 }
 
 /// When the certificate expires; `None` if it cannot be read.

@@ -114,9 +114,15 @@ impl Verifier {
         let unreadable = || TlsError::BadCertificate("the leaf's extensions cannot be read".to_owned());
         let details = Details::of(leaf).ok_or_else(unreadable)?;
         let verified = Verified { not_after: details.not_after };
-        // A rule of the handshake rather than of trust, so it holds in every mode; BoringSSL checks it before all.
+        // Rules of the handshake rather than of trust, so they hold in every mode. BoringSSL checks the first by
+        // itself, rustls the second.
         if !details.may_sign() {
             return Err(TlsError::WrongKeyUsage);
+        }
+        if let Some(bits) = details.unfit_rsa_bits() {
+            return Err(TlsError::BadCertificate(format!(
+                "its RSA key has {bits} bits; 2048 to 8192 are taken"
+            )));
         }
         if self.requirements.mode == VerifyMode::None {
             // The peer has proved to hold the leaf's key only, so no other key can be pinned.

@@ -223,3 +223,31 @@ fn another_root_with_the_same_name_does_not_hide_the_right_one() {
         assert!(verdict(requirements.clone(), &[&ca.issue(leaf_params(1))]).is_ok());
     }
 }
+
+/// `openssl req -x509 -newkey rsa:1024 -days 36500 -subj /CN=weak`
+const WEAK: &[u8] = b"-----BEGIN CERTIFICATE-----
+MIICEjCCAXugAwIBAgIUGAlqnHqHCDc9b88GdVTnDLa0vk8wDQYJKoZIhvcNAQEL
+BQAwDzENMAsGA1UEAwwEd2VhazAgFw0yNjExMjMxOTMxNDNaGA8yMTI2MTAzMDE5
+MzE0M1owDzENMAsGA1UEAwwEd2VhazCBnzANBgkqhkiG9w0BAQEFAAOBjQAwgYkC
+gYEA1bHOIOC1lSgY5lJdQ9mg+PYLUx4yEbdZhmVNVoItb7R3/L+xXb5OpAkm793u
+YGH1QjqbBuaGglkfLks1QHWjWOG0JvLoSMRsim69K82ajo3OvbUi01aE8A/Ld+Kn
+gbMXCGmG0uVsL7oI4OfAoR70HYK9+bsoEhoE5Y1TgXEUxfcCAwEAAaNpMGcwHQYD
+VR0OBBYEFC25p27J0xHtxUFunpo311yntAfFMB8GA1UdIwQYMBaAFC25p27J0xHt
+xUFunpo311yntAfFMA8GA1UdEwEB/wQFMAMBAf8wFAYDVR0RBA0wC4IJYS5leGFt
+cGxlMA0GCSqGSIb3DQEBCwUAA4GBAC932BwK9Hji/5MTgx8Fv2zwb+P8JD1De/zh
+0UgKwkNA+Lhv7YyTHMRfxIC4ODwtvaTZu1ALOM1hjnIQyz9QSPJ58+XZwWOxs8Lb
+CKNnnAFXoA8KcjTdTFO8JG9+pfv2h4zCw/e2ehLbMczRJo/mWtcRgLT9qKBHiDNL
+8NK6LzlS
+-----END CERTIFICATE-----";
+
+#[test]
+fn a_weak_key_is_refused_in_every_mode() {
+    use pki_types::pem::PemObject;
+    let weak = CertificateDer::from_pem_slice(WEAK).unwrap();
+    let anchors = Arc::new(TrustAnchors::from_der(vec![weak.clone()]).unwrap().0);
+    for mode in [VerifyMode::Full, VerifyMode::None] {
+        let requirements = with(PeerRequirements::new(anchors.clone(), vec![]), |r| r.mode = mode);
+        let Err(TlsError::BadCertificate(why)) = verdict(requirements, &[&weak]) else { panic!("{mode:?}") };
+        assert!(why.contains("1024 bits"), "{why}");
+    }
+}
