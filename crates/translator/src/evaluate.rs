@@ -22,6 +22,7 @@ impl Translator {
     pub(crate) fn evaluate(&mut self, node: Node, pending: &mut Pending) {
         match &node {
             Node::Gateway(name) => self.gateway(&node, name, pending),
+            Node::Ports => self.ports(pending),
             Node::Policy(name) => {
                 let new = self.read(&node, pending, |reader| tls_policies::translate(reader, name));
                 if replace(&mut self.derived.policies, name, new.map(Arc::new)) {
@@ -80,13 +81,39 @@ impl Translator {
             Node::ClassStatus(name) => ResourceKey::new(ResourceKind::GatewayClass, "", &**name),
             Node::Route(key) => names::route_resource(key),
             Node::Claims(service) => return !self.derived.claims.contains_key(service),
-            Node::Backend(_) | Node::Endpoints(_) => return false,
+            Node::Ports | Node::Backend(_) | Node::Endpoints(_) => return false,
         };
         self.inputs.store.find(&key).is_none()
     }
 
+    /// A Gateway by itself. Where Gateways share their ports it does not take effect before the ports are settled.
     fn gateway(&mut self, node: &Node, name: &ObjectName, pending: &mut Pending) {
         let new = self.read(node, pending, |reader| gateways::translate(reader, name)).map(Arc::new);
+        if !replace(&mut self.derived.drafts, name, new.clone()) {
+            return;
+        }
+        if self.options.gateways_share_ports {
+            self.tracker.schedule(Node::Ports);
+        } else {
+            self.settle(name, new, pending);
+        }
+    }
+
+    /// All Gateways beside each other.
+    fn ports(&mut self, pending: &mut Pending) {
+        let mut shared = gateways::share(&self.derived.drafts);
+        let known: Vec<ObjectName> = self.derived.gateways.keys().cloned().collect();
+        for name in known {
+            let new = shared.remove(&name);
+            self.settle(&name, new, pending);
+        }
+        for (name, outcome) in shared {
+            self.settle(&name, Some(outcome), pending);
+        }
+    }
+
+    /// Puts what came of a Gateway in force, and tells those that read it.
+    fn settle(&mut self, name: &ObjectName, new: Option<Arc<GatewayOutcome>>, pending: &mut Pending) {
         let old = self.derived.gateways.get(name).cloned();
         if old == new {
             return;

@@ -19,6 +19,9 @@ pub struct Options {
     pub capabilities: TlsCapabilities,
     /// Whether the operator lets policies verify less than chain and name (`lasthop.dev/verify: chain` or `none`).
     pub allow_insecure_verify: bool,
+    /// Whether one dataplane serves all Gateways, so that their ports are one set: listeners of different Gateways that
+    /// could not be told apart there conflict, and the older Gateway's serve. `false` where each Gateway has its own.
+    pub gateways_share_ports: bool,
     /// Where `wellKnownCACertificates: System` comes from.
     pub system_anchors: SystemAnchors,
 }
@@ -58,6 +61,7 @@ impl Default for Options {
                 groups: vec![G::X25519MLKEM768, G::X25519, G::Secp256r1, G::Secp384r1],
             },
             allow_insecure_verify: false,
+            gateways_share_ports: true,
             system_anchors: Arc::new(|| Err("no trust store was configured".to_owned())),
         }
     }
@@ -70,6 +74,7 @@ impl fmt::Debug for Options {
             .field("class_policy", &self.class_policy)
             .field("capabilities", &self.capabilities)
             .field("allow_insecure_verify", &self.allow_insecure_verify)
+            .field("gateways_share_ports", &self.gateways_share_ports)
             .finish_non_exhaustive()
     }
 }

@@ -172,6 +172,7 @@ impl Translator {
         self.cache.prune();
         self.inputs.store.is_empty()
             && self.tracker.is_empty()
+            && self.derived.drafts.is_empty()
             && self.derived.gateways.is_empty()
             && self.derived.policies.is_empty()
             && self.derived.claims.is_empty()

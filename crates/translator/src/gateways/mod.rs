@@ -5,10 +5,12 @@ mod client_certificate;
 mod frontend;
 mod outcome;
 mod ownership;
+mod ports;
 mod translate;
 
 pub(crate) use client_certificate::ClientCertificate;
 pub(crate) use frontend::frontend_of;
 pub(crate) use outcome::{Admission, GatewayOutcome};
 pub(crate) use ownership::{class_problem, owns_everything};
+pub(crate) use ports::share;
 pub(crate) use translate::translate;

@@ -11,6 +11,8 @@ use crate::{listeners::ListenerOutcome, problem::Problem};
 /// What came of a Gateway that is ours, with its ListenerSets.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct GatewayOutcome {
+    /// When it was made, in seconds since the epoch.
+    pub created: i64,
     /// Why it is not accepted.
     pub refused: Option<Problem>,
     /// The addresses it asks for; empty is any.

@@ -10,6 +10,7 @@ use crate::{
     index::Reader,
     listener_sets,
     listeners::{self, Draft},
+    names,
     problem::Problem,
 };
 
@@ -62,6 +63,7 @@ pub(crate) fn translate(reader: &Reader<'_>, name: &ObjectName) -> Option<Gatewa
         Problem::new("ParentNotAccepted", format!("Gateway {name} is not accepted; see its status"))
     });
     Some(GatewayOutcome {
+        created: names::created(&gateway.metadata),
         sets: sets.verdicts(parent_problem),
         refused,
         addresses,

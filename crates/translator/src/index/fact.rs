@@ -45,6 +45,8 @@ pub(crate) enum Fact {
 pub(crate) enum Node {
     /// A Gateway with its ListenerSets.
     Gateway(ObjectName),
+    /// The ports of all Gateways together.
+    Ports,
     /// A BackendTLSPolicy by itself.
     Policy(ObjectName),
     /// The policies of a Service against each other.
@@ -68,13 +70,14 @@ pub(crate) enum Node {
 impl Node {
     /// Whether what it gives holds parsed certificates.
     pub(crate) fn holds_content(&self) -> bool {
-        matches!(self, Self::Gateway(_) | Self::Policy(_))
+        matches!(self, Self::Gateway(_) | Self::Ports | Self::Policy(_))
     }
 
     /// Whether it gives nothing but a status.
     pub(super) fn is_status(&self) -> bool {
         match self {
             Self::Gateway(_)
+            | Self::Ports
             | Self::Policy(_)
             | Self::Claims(_)
             | Self::Route(_)

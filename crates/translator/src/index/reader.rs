@@ -32,7 +32,9 @@ pub(crate) struct Inputs {
 /// What lower nodes gave to higher ones.
 #[derive(Debug, Default)]
 pub(crate) struct Derived {
-    /// Of each Gateway that is ours.
+    /// Of each Gateway that is ours, by itself.
+    pub drafts: BTreeMap<ObjectName, Arc<GatewayOutcome>>,
+    /// The same beside the other Gateways.
     pub gateways: BTreeMap<ObjectName, Arc<GatewayOutcome>>,
     /// Of each BackendTLSPolicy.
     pub policies: BTreeMap<ObjectName, Arc<PolicyOutcome>>,

@@ -46,25 +46,34 @@ pub(super) fn parent<'a>(
     let (gateway, set) = match reference.kind.as_str() {
         "Gateway" => (named, None),
         "ListenerSet" => {
-            let parent = &reader.object::<ListenerSet>(&named)?.spec.parent_ref;
+            let Some(set) = reader.object::<ListenerSet>(&named) else {
+                return missing(reader, reference, named);
+            };
+            let parent = &set.spec.parent_ref;
             let namespace = parent.namespace.as_deref().unwrap_or(&named.namespace);
             (ObjectName::new(namespace, parent.name.as_str()), Some(named))
         }
         _ => return None,
     };
     let Some(outcome) = reader.admission(&gateway) else {
-        // Where every Gateway is ours, so is the word that there is no such one.
-        return gateways::owns_everything(reader).then(|| {
-            let problem = Problem::new(
-                "NoMatchingParent",
-                format!("there is no Gateway {gateway}; create it or change parentRefs"),
-            );
-            Parent { reference, gateway, attached: Err(problem) }
-        });
+        return missing(reader, reference, gateway);
     };
     let doors: Vec<&Admission> = outcome.admissions.iter().filter(|door| door.key.set == set).collect();
     let attached = attach(reader, key, route, reference, &doors);
     Some(Parent { reference, gateway, attached })
+}
+
+/// A parent that does not exist: where every Gateway is ours, so is the word about it.
+fn missing<'a>(
+    reader: &Reader<'_>,
+    reference: &'a ParentReference,
+    gateway: ObjectName,
+) -> Option<Parent<'a>> {
+    gateways::owns_everything(reader).then(|| {
+        let message =
+            format!("there is no {} {}; create it or change parentRefs", reference.kind, reference.name);
+        Parent { reference, gateway, attached: Err(Problem::new("NoMatchingParent", message)) }
+    })
 }
 
 /// Name and port first, then who may, then which hosts: the reason names the last hurdle that some listener got to.

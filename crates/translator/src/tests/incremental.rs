@@ -83,6 +83,15 @@ spec:
   - {name: http, port: 8080, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}
 ---
 apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gw2, creationTimestamp: '2000-01-01T00:00:00Z'}
+spec:
+  gatewayClassName: lasthop
+  listeners:
+  - {name: http, port: 80, protocol: HTTP, hostname: '*.example.com'}
+  - {name: more, port: 443, protocol: HTTP}
+---
+apiVersion: gateway.networking.k8s.io/v1
 kind: ListenerSet
 metadata: {name: set}
 spec:

@@ -165,3 +165,37 @@ fn an_option_of_ours_that_does_not_exist_is_refused() {
     ]);
     assert_eq!(world.listener("gw", "https")[0], "Accepted=False/UnsupportedValue");
 }
+
+#[test]
+fn gateways_of_one_dataplane_share_its_ports() {
+    let second = |port: u16| {
+        GATEWAY
+            .replace("{name: gw}", "{name: another, creationTimestamp: '2024-01-01T00:00:00Z'}")
+            .replace("port: 80", &format!("port: {port}"))
+    };
+    // One without a date counts as the oldest, as files that say nothing do; then the name decides.
+    let mut world = World::of(&[GATEWAY, &second(80), SERVICE, &ROUTE.replace("name: gw", "name: another")]);
+    assert!(world.serves("gw", "http") && !world.serves("another", "http"));
+    assert_eq!(world.listener("another", "http")[0], "Accepted=False/HostnameConflict");
+    assert_eq!(world.gateway("another")[0], "Accepted=False/ListenersNotValid");
+    assert!(world.translator.snapshot().http_rules.is_empty());
+    assert_eq!(world.gateway("gw")[0], "Accepted=True/Accepted");
+    assert_eq!(world.listener_status("another", "http").attached_routes, 1);
+
+    world.apply(&[&second(81)]);
+    assert!(world.serves("another", "http"));
+    assert_eq!(world.translator.snapshot().http_rules.len(), 1);
+    world.apply(&[&second(80)]);
+    assert!(!world.serves("another", "http"));
+    world.delete(lasthop_api_model::ResourceKind::Gateway, "gw");
+    assert!(world.serves("another", "http"), "the port is free");
+
+    let options = crate::Options {
+        class_policy: crate::ClassPolicy::OwnAllWithoutClass,
+        gateways_share_ports: false,
+        ..crate::Options::default()
+    };
+    let mut apart = World::with(options);
+    apart.apply(&[GATEWAY, &second(80)]);
+    assert!(apart.serves("gw", "http") && apart.serves("another", "http"));
+}

@@ -78,7 +78,7 @@ fn a_gateway_that_does_not_exist_is_told_where_all_are_ours() {
 
 #[test]
 fn several_gateways_reach_the_same_service_each_in_its_own_way() {
-    let second = GATEWAY.replace("{name: gw}", "{name: gw2}");
+    let second = GATEWAY.replace("{name: gw}", "{name: gw2}").replace("port: 80", "port: 81");
     let world =
         World::of(&[GATEWAY, &second, SERVICE, &ROUTE.replace("[{name: gw}]", "[{name: gw2}, {name: gw}]")]);
     let rules = world.rules(RouteKind::HTTPRoute, "route");

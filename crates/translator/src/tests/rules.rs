@@ -119,3 +119,22 @@ spec:
     assert_eq!(rules[0].backends[0].weight, 5);
     assert!(rules[0].attachments[0].hosts.is_empty());
 }
+
+#[test]
+fn filters_that_exclude_each_other_answer_500() {
+    // Manifests that say so are refused when they are read; an object may come another way.
+    let rewrite = "  - filters: [{type: URLRewrite, urlRewrite: {hostname: b.example}}]\n";
+    let mut object = objects(&rule(rewrite)).remove(0);
+    let lasthop_api_model::Resource::HttpRoute(route) = &mut object else { panic!() };
+    let filters = &mut std::sync::Arc::make_mut(route).spec.rules[0].filters;
+    filters.push(lasthop_api_model::HttpRouteFilter {
+        r#type: lasthop_api_model::HttpRouteFilterType::RequestRedirect,
+        request_redirect: Some(lasthop_api_model::HttpRequestRedirectFilter::default()),
+        ..lasthop_api_model::HttpRouteFilter::default()
+    });
+    let mut world = World::of(&[GATEWAY]);
+    world.put(object);
+    assert_eq!(world.route("route")[0], "Accepted=False/IncompatibleFilters");
+    let rules = world.rules(RouteKind::HTTPRoute, "route");
+    assert!(rules[0].filters.iter().any(|filter| matches!(filter, HttpFilter::Invalid { .. })));
+}

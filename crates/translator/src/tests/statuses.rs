@@ -132,3 +132,21 @@ fn until_the_dataplane_answers_programmed_speaks_of_the_generation_before() {
     world.apply(&[&GATEWAY.replace("port: 80", "port: 81").replace("from: All", "from: Same")]);
     assert_eq!(programmed(&world), ("True".to_owned(), Some(3)));
 }
+
+#[test]
+fn an_answer_to_an_older_update_does_not_speak_of_a_newer_one() {
+    use lasthop_dataplane_api::{ListenerState, Report};
+    let mut world = World::of(&[GATEWAY]);
+    let key = world.translator.snapshot().listeners.keys().next().unwrap().clone();
+    let older = world.translator.snapshot().version;
+    world.apply(&[&GATEWAY.replace("port: 80", "port: 81")]);
+    let bound = |version, port: u16| Report {
+        version,
+        listeners: vec![(key.clone(), ListenerState::Bound(vec![([0, 0, 0, 0], port).into()]))],
+        ..Report::default()
+    };
+    assert_eq!(world.translator.programmed(&bound(older, 80)), [], "nothing to say yet");
+    assert_eq!(world.gateway("gw")[1], "Programmed=Unknown/Pending");
+    world.translator.programmed(&bound(older + 1, 81));
+    assert_eq!(world.gateway("gw")[1], "Programmed=True/Programmed");
+}

@@ -1,0 +1,85 @@
+//! The ports of all Gateways together, where one dataplane serves them.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use lasthop_dataplane_api::{HostPattern, Listener, ListenerKey, ListenerProtocol, ObjectName};
+
+use super::GatewayOutcome;
+use crate::problem::Problem;
+
+/// Who took what of a port, so far.
+#[derive(Debug)]
+struct Port {
+    protocol: ListenerProtocol,
+    first: ListenerKey,
+    hosts: BTreeMap<Option<HostPattern>, ListenerKey>,
+}
+
+/// Lets the Gateways take their ports one after the other, the oldest first, then by name. A listener that could not be
+/// told apart from one of an earlier Gateway is conflicted. Their addresses make no difference: the dataplane tells
+/// listeners apart by port and host.
+pub(crate) fn share(
+    drafts: &BTreeMap<ObjectName, Arc<GatewayOutcome>>,
+) -> BTreeMap<ObjectName, Arc<GatewayOutcome>> {
+    let mut order: Vec<(i64, &ObjectName, &Arc<GatewayOutcome>)> =
+        drafts.iter().map(|(name, outcome)| (outcome.created, name, outcome)).collect();
+    order.sort_unstable_by_key(|(created, name, _)| (*created, *name));
+    let mut ports: BTreeMap<u16, Port> = BTreeMap::new();
+    let mut shared = BTreeMap::new();
+    for (_, name, outcome) in order {
+        let conflicts: BTreeMap<ListenerKey, Problem> = outcome
+            .serving
+            .values()
+            .filter_map(|listener| Some((listener.key.clone(), conflict(&ports, listener)?)))
+            .collect();
+        let outcome = if conflicts.is_empty() { outcome.clone() } else { without(outcome, &conflicts) };
+        for listener in outcome.serving.values() {
+            let port = ports.entry(listener.port).or_insert_with(|| Port {
+                protocol: listener.protocol,
+                first: listener.key.clone(),
+                hosts: BTreeMap::new(),
+            });
+            port.hosts.insert(listener.hostname.clone(), listener.key.clone());
+        }
+        shared.insert(name.clone(), outcome);
+    }
+    shared
+}
+
+fn conflict(ports: &BTreeMap<u16, Port>, listener: &Listener) -> Option<Problem> {
+    let port = ports.get(&listener.port)?;
+    let remedy = "give one of the two another port";
+    if port.protocol != listener.protocol {
+        return Some(Problem::new(
+            "ProtocolConflict",
+            format!(
+                "port {} speaks {:?} for listener {}, and one dataplane serves both Gateways; {remedy}",
+                listener.port, port.protocol, port.first
+            ),
+        ));
+    }
+    let other = port.hosts.get(&listener.hostname)?;
+    let host = listener.hostname.as_ref().map_or_else(|| "every host".to_owned(), ToString::to_string);
+    Some(Problem::new(
+        "HostnameConflict",
+        format!(
+            "{host} on port {} is taken by listener {other}, and one dataplane serves both Gateways; {remedy} or host name",
+            listener.port
+        ),
+    ))
+}
+
+fn without(outcome: &GatewayOutcome, conflicts: &BTreeMap<ListenerKey, Problem>) -> Arc<GatewayOutcome> {
+    let mut outcome = outcome.clone();
+    outcome.serving.retain(|key, _| !conflicts.contains_key(key));
+    for admission in &mut outcome.admissions {
+        admission.serves &= !conflicts.contains_key(&admission.key);
+    }
+    for listener in &mut outcome.listeners {
+        if let Some(problem) = conflicts.get(&listener.key) {
+            listener.refused = Some(problem.clone());
+            listener.conflict = Some(problem.clone());
+        }
+    }
+    Arc::new(outcome)
+}
