@@ -116,12 +116,17 @@ async fn demo(flags: &DemoFlags) -> Result<ExitCode, DemoError> {
     }
     let as_expected = show::table(&verdicts, &place);
     if flags.once {
+        show::kept(&place);
         proxy.drain().await;
         return Ok(if as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    show::commands(&place);
+    show::commands(&place, flags.dir.is_none());
     watcher.forward();
     let ended = proxy.until_asked().await;
     watcher.close();
+    if flags.dir.is_none() {
+        // Whoever wants to keep it named one. A failure leaves files in a folder for temporary ones.
+        let _ = std::fs::remove_dir_all(&folder);
+    }
     Ok(if as_expected { ended } else { ExitCode::FAILURE })
 }

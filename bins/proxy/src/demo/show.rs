@@ -107,13 +107,20 @@ pub(crate) fn table(verdicts: &[Verdict], place: &Place<'_>) -> bool {
     wrong == 0
 }
 
+/// Prints what is left when the demo ends at once.
+pub(crate) fn kept(place: &Place<'_>) {
+    let folder = place.folder.display();
+    say(&format!("The manifests stay where they are: lasthop-proxy check --config {folder}\n"));
+}
+
 /// Prints what can be tried while the demo stays up.
-pub(crate) fn commands(place: &Place<'_>) {
+pub(crate) fn commands(place: &Place<'_>, temporary: bool) {
     let Place { folder, http_port, https_port, admin_port } = place;
     let folder = folder.display();
     let proxies = ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
     let direct =
         if proxies.iter().any(|name| std::env::var_os(name).is_some()) { " --noproxy '*'" } else { "" };
+    let end = if temporary { "ends the demo and removes the folder" } else { "ends the demo" };
     say(&format!(
         "
 Try it, and see the access log here:
@@ -123,7 +130,7 @@ Try it, and see the access log here:
   curl{direct} http://127.0.0.1:{admin_port}/status
   lasthop-proxy check --config {folder}
 
-Change a file there, and it takes effect at once. Ctrl-C ends the demo.
+Change a file there, and it takes effect at once. Ctrl-C {end}.
 
 "
     ));
