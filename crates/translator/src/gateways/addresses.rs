@@ -11,6 +11,15 @@ pub(super) fn requested(gateway: &Gateway) -> Result<Vec<IpAddr>, Problem> {
     let mut addresses = Vec::new();
     for (index, address) in gateway.spec.addresses.iter().enumerate() {
         let value = address.value.as_deref().unwrap_or_default();
+        if let Some(routability) = address.routability.as_deref().filter(|text| !text.is_empty()) {
+            // An address that more can reach than was asked for is not what was asked for.
+            return Err(Problem::new(
+                "UnsupportedAddress",
+                format!(
+                    "spec.addresses[{index}]: routability {routability} is not supported; remove the field"
+                ),
+            ));
+        }
         match address.r#type {
             AddressType::IpAddress if value.is_empty() => {}
             AddressType::IpAddress => addresses.push(value.parse().map_err(|_| {

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lasthop_api_model::{BackendTlsPolicy, Change, EndpointSlice, ListenerSet, Resource, ResourceKey};
+use lasthop_api_model::{
+    BackendTlsPolicy, Change, EndpointSlice, GatewayDefaultScope, ListenerSet, Resource, ResourceKey,
+};
 use lasthop_dataplane_api::ObjectName;
 
 use super::Fact;
@@ -17,6 +19,7 @@ pub(crate) struct Collections {
     slices: BTreeMap<ObjectName, BTreeSet<ObjectName>>,
     listener_sets: BTreeMap<ObjectName, BTreeSet<ObjectName>>,
     policies: BTreeMap<ObjectName, BTreeSet<ObjectName>>,
+    default_gateways: BTreeSet<ObjectName>,
 }
 
 impl Collections {
@@ -33,6 +36,11 @@ impl Collections {
     /// The BackendTLSPolicies of a Service, by name.
     pub(crate) fn policies(&self, service: &ObjectName) -> impl Iterator<Item = &ObjectName> {
         self.policies.get(service).into_iter().flatten()
+    }
+
+    /// The Gateways with `defaultScope: All`, by name.
+    pub(crate) fn default_gateways(&self) -> impl Iterator<Item = &ObjectName> {
+        self.default_gateways.iter()
     }
 
     /// Takes over a change and gives the facts that changed with it.
@@ -56,6 +64,17 @@ impl Collections {
                         put(&mut self.policies, &service, &change.key, present);
                         facts.push(Fact::Policies(service));
                     }
+                }
+                Some(Resource::Gateway(gateway))
+                    if gateway.spec.default_scope == Some(GatewayDefaultScope::All) =>
+                {
+                    let name = names::of_key(&change.key);
+                    if present {
+                        self.default_gateways.insert(name);
+                    } else {
+                        self.default_gateways.remove(&name);
+                    }
+                    facts.push(Fact::DefaultGateways);
                 }
                 _ => {}
             }

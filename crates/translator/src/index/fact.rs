@@ -20,6 +20,8 @@ pub(crate) enum Fact {
     ListenerSets(ObjectName),
     /// The BackendTLSPolicies that target a Service.
     Policies(ObjectName),
+    /// The Gateways that routes without a parent of their own may ask for (GEP-3793).
+    DefaultGateways,
     /// What routes see of a Gateway: its listeners and whom they admit.
     Admission(ObjectName),
     /// The certificate a Gateway shows to backends.

@@ -131,6 +131,12 @@ impl<'a> Reader<'a> {
         self.inputs.collections.policies(service).collect()
     }
 
+    /// The names of the Gateways with `defaultScope: All`.
+    pub(crate) fn default_gateways(&self) -> Vec<&'a ObjectName> {
+        self.note(Fact::DefaultGateways);
+        self.inputs.collections.default_gateways().collect()
+    }
+
     /// What routes see of a Gateway; only its admission may be looked at.
     pub(crate) fn admission(&self, gateway: &ObjectName) -> Option<&'a GatewayOutcome> {
         self.note(Fact::Admission(gateway.clone()));

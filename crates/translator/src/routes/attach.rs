@@ -1,6 +1,6 @@
 //! Where a route attaches.
 
-use lasthop_api_model::{GROUP, ListenerSet, ParentReference};
+use lasthop_api_model::{GROUP, GatewayDefaultScope, ListenerSet, ParentReference};
 use lasthop_dataplane_api::{AttachedHost, HostPattern, ListenerKey, ObjectName, RouteKey};
 
 use super::view::RouteView;
@@ -31,11 +31,40 @@ pub(super) struct AttachedListener {
     pub hosts: Vec<AttachedHost>,
 }
 
+/// The Gateways a route has for parents without naming them: those with `defaultScope: All`, if it asks for them
+/// (GEP-3793). One that it names as well counts as it names it.
+pub(super) fn default_parents(
+    reader: &Reader<'_>,
+    key: &RouteKey,
+    route: &RouteView<'_>,
+) -> Vec<ParentReference> {
+    if route.default_gateways != Some(&GatewayDefaultScope::All) {
+        return Vec::new();
+    }
+    let is_named = |gateway: &ObjectName| {
+        route.parent_refs.iter().any(|reference| {
+            let namespace = reference.namespace.as_deref().unwrap_or(&key.object.namespace);
+            reference.group == GROUP
+                && reference.kind == "Gateway"
+                && *reference.name == *gateway.name
+                && *namespace == *gateway.namespace
+        })
+    };
+    let gateways = reader.default_gateways().into_iter().filter(|gateway| !is_named(gateway));
+    gateways
+        .map(|gateway| ParentReference {
+            namespace: Some(gateway.namespace.to_string()),
+            name: gateway.name.to_string(),
+            ..ParentReference::default()
+        })
+        .collect()
+}
+
 /// The parent behind a reference; `None` when somebody else answers for it, or nobody.
 pub(super) fn parent<'a>(
     reader: &Reader<'_>,
     key: &RouteKey,
-    route: &RouteView<'a>,
+    route: &RouteView<'_>,
     reference: &'a ParentReference,
 ) -> Option<Parent<'a>> {
     if reference.group != GROUP {

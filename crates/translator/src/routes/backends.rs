@@ -43,7 +43,9 @@ impl Scope<'_, '_> {
     fn text(&self, reference: &BackendObjectReference) -> String {
         let namespace = reference.namespace.as_deref().unwrap_or(&self.route.object.namespace);
         let port = reference.port.map_or_else(String::new, |port| format!(":{port}"));
-        format!("{} {namespace}/{}{port}", reference.kind, reference.name)
+        let is_service = reference.group.is_empty() && reference.kind == "Service";
+        let kind = if is_service { String::new() } else { format!("{} ", reference.kind) };
+        format!("{kind}{namespace}/{}{port}", reference.name)
     }
 
     fn resolve(&mut self, reference: &BackendObjectReference, field: &str) -> Result<EndpointsKey, Problem> {

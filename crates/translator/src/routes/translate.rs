@@ -25,8 +25,10 @@ const RULES_OF_A_GATEWAY: usize = 1 << 16;
 /// What comes of a route; `None` when there is none.
 pub(crate) fn translate(reader: &Reader<'_>, key: &RouteKey) -> Option<RouteOutcome> {
     let route = super::view(reader, key)?;
+    let implied = attach::default_parents(reader, key, &route);
+    let references = route.parent_refs.iter().chain(&implied);
     let parents: Vec<Parent<'_>> =
-        route.parent_refs.iter().filter_map(|parent| attach::parent(reader, key, &route, parent)).collect();
+        references.filter_map(|parent| attach::parent(reader, key, &route, parent)).collect();
     let mut outcome = RouteOutcome::default();
     let accepting = attachments(&parents);
     let mut scopes = Vec::new();

@@ -1,8 +1,8 @@
 //! What routes of all kinds have in common.
 
 use lasthop_api_model::{
-    BackendRef, GrpcRoute, GrpcRouteRule, HttpRoute, HttpRouteRule, ObjectMeta, ParentReference, RouteStatus,
-    TcpRoute, TlsRoute, UdpRoute,
+    BackendRef, GatewayDefaultScope, GrpcRoute, GrpcRouteRule, HttpRoute, HttpRouteRule, ObjectMeta,
+    ParentReference, RouteStatus, TcpRoute, TlsRoute, UdpRoute,
 };
 use lasthop_dataplane_api::{RouteKey, RouteKind};
 
@@ -13,6 +13,7 @@ use crate::index::Reader;
 pub(crate) struct RouteView<'a> {
     pub metadata: &'a ObjectMeta,
     pub parent_refs: &'a [ParentReference],
+    pub default_gateways: Option<&'a GatewayDefaultScope>,
     pub hostnames: &'a [String],
     pub status: Option<&'a RouteStatus>,
     pub rules: Rules<'a>,
@@ -37,6 +38,7 @@ pub(crate) fn view<'a>(reader: &Reader<'a>, key: &RouteKey) -> Option<RouteView<
             RouteView {
                 metadata: &route.metadata,
                 parent_refs: &route.spec.parent_refs,
+                default_gateways: route.spec.use_default_gateways.as_ref(),
                 hostnames: hostnames(route),
                 status: route.status.as_ref(),
                 rules: rules(route),

@@ -58,6 +58,7 @@ fn parameters_and_unknown_addresses_are_refused() {
         (parameters, "InvalidParameters"),
         ("  addresses: [{type: NamedAddress, value: x}]", "UnsupportedAddress"),
         ("  addresses: [{type: Hostname, value: x.example}]", "UnsupportedAddress"),
+        ("  addresses: [{value: 10.1.1.1, routability: Cluster}]", "UnsupportedAddress"),
     ] {
         let world = World::of(&[&with(spec), ROUTE, SERVICE]);
         assert_eq!(world.gateway("gw")[0], format!("Accepted=False/{reason}"));

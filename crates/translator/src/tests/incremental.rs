@@ -87,6 +87,7 @@ kind: Gateway
 metadata: {name: gw2, creationTimestamp: '2000-01-01T00:00:00Z'}
 spec:
   gatewayClassName: lasthop
+  defaultScope: All
   listeners:
   - {name: http, port: 80, protocol: HTTP, hostname: '*.example.com'}
   - {name: more, port: 443, protocol: HTTP}
@@ -141,7 +142,8 @@ apiVersion: gateway.networking.k8s.io/v1
 kind: GRPCRoute
 metadata: {name: calls}
 spec:
-  parentRefs: [{name: gw2}, {name: gw}]
+  parentRefs: [{name: gw}]
+  useDefaultGateways: All
   rules:
   - matches: [{method: {service: a.B}}]
     backendRefs: [{name: web, port: 443}]

@@ -194,3 +194,18 @@ fn routes_of_other_kinds_are_told_that_no_listener_takes_them() {
         ["Accepted=False/NotAllowedByListeners", "ResolvedRefs=True/ResolvedRefs"]
     );
 }
+
+#[test]
+fn a_route_may_ask_for_default_gateways() {
+    let default = GATEWAY.replace("  listeners:", "  defaultScope: All\n  listeners:");
+    let asking = ROUTE.replace("  parentRefs: [{name: gw}]", "  useDefaultGateways: All");
+    let mut world = World::of(&[GATEWAY, SERVICE, &asking]);
+    assert!(world.rules(RouteKind::HTTPRoute, "route").is_empty());
+    world.apply(&[&default]);
+    assert_eq!(world.route("route")[0], "Accepted=True/Accepted");
+    assert_eq!(world.rules(RouteKind::HTTPRoute, "route").len(), 1);
+    world.apply(&[&asking.replace("useDefaultGateways: All", "useDefaultGateways: None")]);
+    assert!(world.rules(RouteKind::HTTPRoute, "route").is_empty());
+    world.apply(&[&asking, GATEWAY]);
+    assert!(world.rules(RouteKind::HTTPRoute, "route").is_empty());
+}
