@@ -138,6 +138,10 @@ impl AsyncRead for Wire {
             let length = this.prefix.len().min(buf.remaining());
             buf.put_slice(&this.prefix[..length]);
             this.prefix.advance(length);
+            if this.prefix.is_empty() {
+                // Gives the memory back.
+                this.prefix = Bytes::new();
+            }
             return Poll::Ready(Ok(()));
         }
         let result = match &mut this.transport {

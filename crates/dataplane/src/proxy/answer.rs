@@ -1,6 +1,6 @@
 //! A client's request and its answer.
 
-use std::{cell::Cell, convert::Infallible, rc::Rc, time::Duration};
+use std::{cell::Cell, convert::Infallible, pin::pin, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, request};
@@ -13,6 +13,7 @@ use super::{
     attempt::Route,
     exchange::{Exchange, is_upstream},
     failure, mirror,
+    outgoing::Outgoing,
     replay::Replay,
     request_body::ClientBody,
     response_body::{Limit, ResponseBody, Source},
@@ -44,7 +45,8 @@ pub(crate) async fn answer(
 ) -> Result<Response<ResponseBody>, Infallible> {
     let mut exchange = Box::new(Exchange::new(connection, &request));
     let (parts, body) = request.into_parts();
-    let outcome = exchange.serve(parts, body).await;
+    let mut outgoing = Outgoing { parts, body: RequestBody::Empty };
+    let outcome = exchange.serve(&mut outgoing, body).await;
     let (response, source) = match outcome {
         Ok(Outcome::Backend(response, limit)) => {
             let (parts, body) = response.into_parts();
@@ -99,29 +101,29 @@ pub(crate) fn unanswered(connection: &ClientConnection, reason: &FailureReason, 
 }
 
 impl Exchange {
-    async fn serve(&mut self, mut parts: request::Parts, body: Incoming) -> Result<Outcome, FailureReason> {
+    async fn serve(&mut self, outgoing: &mut Outgoing, body: Incoming) -> Result<Outcome, FailureReason> {
         let limits = &self.connection.worker.limits;
         let limits = HeaderLimits { fields: limits.header_fields, bytes: limits.header_bytes };
-        let target = hygiene::check_request(&mut parts, limits).map_err(|violation| {
+        let target = hygiene::check_request(&mut outgoing.parts, limits).map_err(|violation| {
             tracing::debug!(detail = violation.detail, "the client's request breaks the protocol");
             violation.reason
         })?;
         let client_upgrade = match target.upgrade {
-            true => parts.extensions.remove::<OnUpgrade>(),
+            true => outgoing.parts.extensions.remove::<OnUpgrade>(),
             false => None,
         };
         self.host = Some(target.host.clone());
         let connection = self.connection.clone();
         let downstream =
             Downstream { client: connection.client.ip(), scheme: connection.scheme(), port: connection.port };
-        hygiene::add_forwarded(&mut parts, downstream);
-        let RouteMatch { rule, matched } = self.route(&target.host, &parts)?;
+        hygiene::add_forwarded(&mut outgoing.parts, downstream);
+        let RouteMatch { rule, matched } = self.route(&target.host, &outgoing.parts)?;
         self.rule = Some(rule.clone());
 
         let origin = match rule.filters.wants_origin()
             || rule.backends.iter().any(|backend| backend.filters.wants_origin())
         {
-            true => parts.headers.get(http::header::ORIGIN).cloned(),
+            true => outgoing.parts.headers.get(http::header::ORIGIN).cloned(),
             false => None,
         };
         let context = FilterContext {
@@ -131,13 +133,13 @@ impl Exchange {
             matched_path: rule.source.matches.get(matched).and_then(|matched| matched.path.as_ref()),
             origin: origin.as_ref(),
         };
-        match rule.filters.apply_request(&mut parts, &context) {
+        match rule.filters.apply_request(&mut outgoing.parts, &context) {
             FilterOutcome::Continue => {}
             FilterOutcome::Respond(response) => return Ok(Outcome::Own(response)),
             FilterOutcome::Invalid => return Err(FailureReason::InvalidFilter),
         }
         let mut chosen = None;
-        let served = self.ask_backend(&rule, &context, &mut chosen, parts, body, client_upgrade).await;
+        let served = self.ask_backend(&rule, &context, &mut chosen, outgoing, body, client_upgrade).await;
         let outcome = served.unwrap_or_else(|reason| {
             let response = failure::response(&reason, self.grpc, self.is_http2());
             self.reason = Some(reason);
@@ -189,7 +191,7 @@ impl Exchange {
         rule: &'a CompiledRule,
         context: &FilterContext<'_>,
         chosen: &mut Option<&'a CompiledBackendRef>,
-        mut parts: request::Parts,
+        outgoing: &mut Outgoing,
         body: Incoming,
         client_upgrade: Option<OnUpgrade>,
     ) -> Result<Outcome, FailureReason> {
@@ -197,7 +199,7 @@ impl Exchange {
         let backend = self.backend(reference)?;
         *chosen = Some(reference);
         self.backend = Some(backend.clone());
-        match reference.filters.apply_request(&mut parts, context) {
+        match reference.filters.apply_request(&mut outgoing.parts, context) {
             FilterOutcome::Continue => {}
             FilterOutcome::Respond(response) => return Ok(Outcome::Own(response)),
             FilterOutcome::Invalid => return Err(FailureReason::InvalidFilter),
@@ -210,21 +212,18 @@ impl Exchange {
         let worker = &connection.worker;
         let kind = rule.source.key.route.kind;
         let want = backend.want(kind, client_upgrade.is_some());
-        let body = self.body(rule, reference, context, &parts, body, want);
+        outgoing.body = self.body(rule, reference, context, &outgoing.parts, body, want);
         let route =
             Route { worker, backend: &backend, want, upgrade: client_upgrade.is_some(), host: context.host };
         let until = rule.source.timeouts.request.map(|limit| Instant::from_std(self.started) + limit);
         let idle = worker.deadlines.add();
         let answered = {
             let idle = Idle { deadline: &idle, client: &connection };
-            let forward = retry::forward(route, &rule.source, &mut self.trace, &idle, parts, body);
-            match until {
-                None => forward.await?,
-                Some(until) => tokio::time::timeout_at(until, forward).await.unwrap_or_else(|_| {
-                    backend.counters.failures.count(FailureReason::RequestTimeout.name());
-                    Err(FailureReason::RequestTimeout)
-                })?,
-            }
+            let mut forward = pin!(retry::forward(route, &rule.source, &mut self.trace, &idle, outgoing));
+            retry::within(until, forward.as_mut()).await.unwrap_or_else(|| {
+                backend.counters.failures.count(FailureReason::RequestTimeout.name());
+                Err(FailureReason::RequestTimeout)
+            })?
         };
         self.idle = Some(idle);
         self.respond(answered, until, client_upgrade)

@@ -5,13 +5,13 @@
 
 use std::{net::SocketAddr, rc::Rc, time::Instant};
 
-use http::{Request, Response, request::Parts};
+use http::Response;
 use hyper::body::Incoming;
 use lasthop_dataplane_api::FailureReason;
 use lasthop_tls_verify::Retry;
 use smallvec::SmallVec;
 
-use super::{RequestBody, exchange::Trace, replay::Repetition};
+use super::{exchange::Trace, outgoing::Outgoing};
 use crate::{
     hygiene::{UpstreamForm, to_upstream},
     upstream::{Endpoint, Lease, Progress, UpstreamBackend, Want, acquire},
@@ -39,8 +39,7 @@ pub(super) struct Route<'a> {
 pub(super) async fn attempt(
     route: Route<'_>,
     trace: &mut Trace,
-    mut parts: Parts,
-    mut body: RequestBody,
+    outgoing: &mut Outgoing,
 ) -> Result<(Response<Incoming>, Lease), FailureReason> {
     trace.attempts += 1;
     let started = Instant::now();
@@ -63,19 +62,21 @@ pub(super) async fn attempt(
             tls: endpoint.tls.is_some(),
             upgrade: route.upgrade,
         };
-        let kept = Kept::of(&lease, &parts, &body);
-        to_upstream(&mut parts, form);
-        let failed = match lease.send(Request::from_parts(parts, body)).await {
+        // On a connection that served others before, the backend may close it at this moment, or refuse the stream.
+        let again = form.http2 || (lease.reused && outgoing.parts.method.is_idempotent());
+        let kept = if again { outgoing.keep() } else { None };
+        to_upstream(&mut outgoing.parts, form);
+        let failed = match lease.send(outgoing.take()).await {
             Ok(response) => {
                 trace.duration = Some(started.elapsed());
                 return Ok((response, lease));
             }
             Err(failed) => failed,
         };
+        let reused = lease.reused;
+        lease.discard();
         if let Some(request) = failed.unsent {
-            (parts, body) = request.into_parts();
-            let reused = lease.reused;
-            lease.discard();
+            outgoing.put_back(*request);
             if reused && stale < MOST_UNSENT {
                 stale += 1;
             } else {
@@ -84,51 +85,16 @@ pub(super) async fn attempt(
             }
             continue;
         }
-        let again = match failed.progress {
-            Progress::Refused if stale < MOST_UNSENT => kept.and_then(Kept::restore),
-            Progress::Unknown => {
-                kept.filter(|kept| lease.reused && kept.is_idempotent()).and_then(Kept::restore)
-            }
-            Progress::Refused | Progress::Failed => None,
-        };
-        let Some(again) = again else { return Err(search.count(failed.reason)) };
-        (parts, body) = again;
+        let kept = kept.filter(|kept| match failed.progress {
+            Progress::Refused => stale < MOST_UNSENT,
+            Progress::Unknown => reused && kept.is_idempotent(),
+            Progress::Failed => false,
+        });
+        if !kept.is_some_and(|kept| outgoing.restore(*kept)) {
+            return Err(search.count(failed.reason));
+        }
         // Not twice the same bad luck: the next connection is a fresh one.
         stale = (stale + 1).max(MOST_STALE);
-        lease.discard();
-    }
-}
-
-/// A request as it was before it was sent.
-struct Kept {
-    parts: Parts,
-    body: Option<Repetition>,
-}
-
-impl Kept {
-    /// Keeps a request that may have to be sent again: on a connection that served others before, the backend may
-    /// close it at this moment, or refuse the stream.
-    fn of(lease: &Lease, parts: &Parts, body: &RequestBody) -> Option<Self> {
-        let http2 = lease.version() == http::Version::HTTP_2;
-        let body = match body {
-            RequestBody::Empty if http2 || (lease.reused && parts.method.is_idempotent()) => None,
-            RequestBody::Replay(replay) if http2 => Some(replay.repetition()),
-            _ => return None,
-        };
-        Some(Self { parts: parts.clone(), body })
-    }
-
-    /// Of a request that was written, nobody knows what the backend did: only a harmless one is sent again.
-    fn is_idempotent(&self) -> bool {
-        self.body.is_none() && self.parts.method.is_idempotent()
-    }
-
-    fn restore(self) -> Option<(Parts, RequestBody)> {
-        let body = match self.body {
-            None => RequestBody::Empty,
-            Some(repetition) => RequestBody::Replay(repetition.start()?),
-        };
-        Some((self.parts, body))
     }
 }
 

@@ -18,6 +18,7 @@ use super::{
     RequestBody,
     attempt::{Route, attempt},
     exchange::Trace,
+    outgoing::Outgoing,
     request_body::BodyError,
 };
 use crate::{
@@ -63,7 +64,8 @@ pub(super) fn send(
         let exchange = async {
             let route = Route { worker: &worker, backend: &backend, want, upgrade: false, host: &host };
             let mut trace = Trace::default();
-            let Ok((response, lease)) = attempt(route, &mut trace, parts, body).await else { return };
+            let mut outgoing = Outgoing { parts, body };
+            let Ok((response, lease)) = attempt(route, &mut trace, &mut outgoing).await else { return };
             let mut body = response.into_body();
             while let Some(frame) = body.frame().await {
                 if frame.is_err() {

@@ -5,6 +5,7 @@ mod attempt;
 mod exchange;
 mod failure;
 mod mirror;
+mod outgoing;
 mod replay;
 mod request_body;
 mod response_body;
@@ -13,3 +14,19 @@ mod tunnel;
 
 pub(crate) use answer::{answer, unanswered};
 pub(crate) use request_body::RequestBody;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<A, B, F>(_: fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// A connection has room for one, and a stream of HTTP/2 is made by copying it.
+    #[test]
+    fn the_future_of_a_request_stays_small() {
+        let size = size(answer);
+        assert!(size <= 3500, "{size} bytes: what is rare and large belongs into a box");
+    }
+}

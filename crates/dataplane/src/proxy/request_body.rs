@@ -70,13 +70,6 @@ impl ClientBody {
     }
 }
 
-impl RequestBody {
-    /// Whether there is nothing to send.
-    pub(super) fn is_empty(&self) -> bool {
-        matches!(self, Self::Empty)
-    }
-}
-
 impl Body for RequestBody {
     type Data = Bytes;
     type Error = BodyError;

@@ -1,17 +1,22 @@
 //! Repeated attempts, as the rule says (GEP-1731), and the time limits.
 
-use std::{future::poll_fn, pin::pin, rc::Rc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::Poll,
+    time::Duration,
+};
 
-use http::{Response, request::Parts};
+use http::Response;
 use hyper::body::Incoming;
 use lasthop_dataplane_api::{FailureReason, HttpRule};
 use tokio::time::Instant;
 
 use super::{
-    RequestBody,
     attempt::{Route, attempt},
     exchange::Trace,
-    replay::Repetition,
+    outgoing::Outgoing,
 };
 use crate::{
     upstream::Lease,
@@ -43,36 +48,31 @@ pub(super) async fn forward(
     rule: &HttpRule,
     trace: &mut Trace,
     idle: &Idle<'_>,
-    mut parts: Parts,
-    mut body: RequestBody,
+    outgoing: &mut Outgoing,
 ) -> Result<Answered, FailureReason> {
     let retry = rule.retry.as_ref();
     let mut left = retry.map_or(0, |retry| retry.attempts);
     let mut backoff = retry.and_then(|retry| retry.backoff).unwrap_or(BACKOFF);
     loop {
-        let again = if left > 0 { Again::keep(&parts, &body) } else { None };
+        let kept = if left > 0 { outgoing.keep() } else { None };
         let until = rule.timeouts.backend_request.map(|limit| Instant::now() + limit);
         let result = {
-            let attempt = idle.limit(attempt(route, trace, parts, body));
-            match until {
-                None => attempt.await,
-                Some(until) => tokio::time::timeout_at(until, attempt).await.unwrap_or_else(|_| {
-                    route.backend.counters.failures.count(FailureReason::BackendTimeout.name());
-                    Err(FailureReason::BackendTimeout)
-                }),
-            }
+            let mut attempt = pin!(attempt(route, trace, outgoing));
+            let attempt = idle.limit(attempt.as_mut());
+            within(until, pin!(attempt)).await.unwrap_or_else(|| {
+                route.backend.counters.failures.count(FailureReason::BackendTimeout.name());
+                Err(FailureReason::BackendTimeout)
+            })
         };
         let failed = match &result {
             Ok((response, _)) => retry.is_some_and(|retry| retry.codes.contains(&response.status().as_u16())),
             Err(reason) => may_pass(reason),
         };
-        let again = if failed { again.and_then(Again::start) } else { None };
-        let Some(again) = again else {
+        if !(failed && kept.is_some_and(|kept| outgoing.restore(*kept))) {
             let (response, lease) = result?;
             return Ok(Answered { response, lease, until });
-        };
+        }
         drop(result);
-        (parts, body) = again;
         left -= 1;
         // Some chance in it, so that what failed together does not come back together.
         tokio::time::sleep(backoff.mul_f32(1.0 + fastrand::f32() / 4.0)).await;
@@ -92,31 +92,6 @@ fn may_pass(reason: &FailureReason) -> bool {
     )
 }
 
-/// A request kept for another attempt.
-struct Again {
-    parts: Parts,
-    body: Option<Repetition>,
-}
-
-impl Again {
-    fn keep(parts: &Parts, body: &RequestBody) -> Option<Self> {
-        let body = match body {
-            RequestBody::Empty => None,
-            RequestBody::Replay(replay) => Some(replay.repetition()),
-            RequestBody::Stream(_) | RequestBody::Mirror(_) => return None,
-        };
-        Some(Self { parts: parts.clone(), body })
-    }
-
-    fn start(self) -> Option<(Parts, RequestBody)> {
-        let body = match self.body {
-            None => RequestBody::Empty,
-            Some(repetition) => RequestBody::Replay(repetition.start()?),
-        };
-        Some((self.parts, body))
-    }
-}
-
 /// The limit on standing still: neither the client's body nor a response comes.
 pub(super) struct Idle<'a> {
     pub deadline: &'a Deadline,
@@ -126,12 +101,11 @@ pub(super) struct Idle<'a> {
 impl Idle<'_> {
     async fn limit<T>(
         &self,
-        attempt: impl Future<Output = Result<T, FailureReason>>,
+        mut attempt: Pin<&mut impl Future<Output = Result<T, FailureReason>>>,
     ) -> Result<T, FailureReason> {
         let limit = clock::millis(self.client.worker.limits.stream_idle_timeout);
         let activity: &Activity = &self.client.activity;
         self.deadline.set(clock::now() + limit);
-        let mut attempt = pin!(attempt);
         poll_fn(|cx| {
             if let Poll::Ready(result) = attempt.as_mut().poll(cx) {
                 return Poll::Ready(result);
@@ -149,4 +123,22 @@ impl Idle<'_> {
         })
         .await
     }
+}
+
+/// A future's output, if it comes in time. Takes it pinned: moved into another future, it would stand there twice.
+pub(super) async fn within<T>(
+    until: Option<Instant>,
+    mut future: Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
+    let mut sleep = until.map(|until| Box::pin(tokio::time::sleep_until(until)));
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        match sleep.as_mut().map(|sleep| sleep.as_mut().poll(cx)) {
+            Some(Poll::Ready(())) => Poll::Ready(None),
+            Some(Poll::Pending) | None => Poll::Pending,
+        }
+    })
+    .await
 }

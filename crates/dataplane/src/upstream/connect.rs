@@ -77,7 +77,8 @@ async fn connect(
     in_flight: InFlight,
 ) -> Result<Lease, FailureReason> {
     let mut in_handshake = false;
-    let attempt = establish(worker, endpoint, want, host, pool, in_flight, &mut in_handshake);
+    // Boxed: it is rare, and large, and every request would have to have room for it.
+    let attempt = Box::pin(establish(worker, endpoint, want, host, pool, in_flight, &mut in_handshake));
     let result = tokio::time::timeout(worker.limits.connect_timeout, attempt).await;
     let result = result.unwrap_or_else(|_| {
         Err(match in_handshake {
