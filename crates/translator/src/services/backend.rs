@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lasthop_api_model::Service;
+use lasthop_api_model::{ResourceKind, Service};
 use lasthop_dataplane_api::{
     AppProtocol, Backend, BackendKey, BackendTls, ObjectName, PlaintextReason, Refusal, UpstreamTlsPolicy,
 };
@@ -11,6 +11,7 @@ use super::{app_protocol, tcp_port};
 use crate::{
     gateways::ClientCertificate,
     index::Reader,
+    names,
     problem::Problem,
     tls_policies::{self, Compiled},
 };
@@ -46,13 +47,13 @@ fn under(
         .ok_or_else(|| Problem::new("TargetNotFound", format!("BackendTLSPolicy {policy} is gone")))?;
     let compiled = outcome.compiled.as_ref().map_err(|problem| outcome.refusal(problem))?;
     if !tls_policies::ancestors(reader, policy, outcome).contains(gateway) {
-        return Err(Problem::new(
-            "TooManyAncestors",
-            format!(
-                "status.ancestors of BackendTLSPolicy {policy} is full, so that the policy cannot hold for Gateway \
-                 {gateway}; split the policy"
-            ),
-        ));
+        let message = format!(
+            "status.ancestors of BackendTLSPolicy {policy} is full, so that the policy cannot hold for Gateway \
+             {gateway}; split the policy"
+        );
+        let object = names::key(ResourceKind::BackendTlsPolicy, policy);
+        reader.notice(object, "status.ancestors", message.clone());
+        return Err(Problem::new("TooManyAncestors", message));
     }
     with_certificate_of(reader, compiled, policy, gateway)
 }

@@ -1,11 +1,13 @@
 //! Statuses of BackendTLSPolicies.
 
-use lasthop_api_model::{BackendTlsPolicy, ParentReference, PolicyStatus};
+use lasthop_api_model::{BackendTlsPolicy, ParentReference, PolicyStatus, ResourceKind};
 use lasthop_dataplane_api::ObjectName;
 
 use super::{Said, Verdict, merge, types};
 use crate::{
+    gateways,
     index::Reader,
+    names,
     problem::Problem,
     tls_policies::{self, PolicyOutcome, Target, TargetState},
 };
@@ -19,6 +21,12 @@ pub(crate) fn policy_status(reader: &Reader<'_>, name: &ObjectName) -> Option<Po
         .iter()
         .map(|gateway| (ancestor(gateway), verdicts(reader, name, outcome, gateway)))
         .collect();
+    if said.is_empty() && gateways::owns_everything(reader) {
+        // The API has no place to say it, but whoever wrote the policy should know.
+        let object = names::key(ResourceKind::BackendTlsPolicy, name);
+        let message = "no accepted route leads to a target; the policy is in force nowhere";
+        reader.notice(object, "spec.targetRefs", message);
+    }
     let old = policy.status.as_ref().map_or(&[][..], |status| &status.ancestors);
     let controller = &reader.options.controller_name;
     if said.is_empty() && !old.iter().any(|entry| entry.controller_name == *controller) {

@@ -191,7 +191,8 @@ fn targets_that_are_not_there_are_told() {
     assert_eq!(world.policy("policy")[0], "Accepted=False/TargetNotFound", "the route names the Service");
     let output = world.apply(&[&POLICY.replace("name: web}", "name: typo}")]).clone();
     assert!(world.policy_status("policy").is_none(), "no Gateway has to do with it");
-    assert_eq!(output.notices[0].field, "spec.targetRefs[0]");
+    let fields: Vec<_> = output.notices.iter().map(|notice| notice.field.as_str()).collect();
+    assert_eq!(fields, ["spec.targetRefs", "spec.targetRefs[0]"]);
 }
 
 #[test]
@@ -225,6 +226,7 @@ fn a_full_list_of_ancestors_means_refusal_not_plaintext() {
     Arc::make_mut(object).status = Some(PolicyStatus { ancestors: (0..16).map(foreign).collect() });
     world.put(policy);
     assert_eq!(&*world.refusal("web", 443).reason, "TooManyAncestors");
+    assert!(world.last.notices.iter().any(|notice| notice.field == "status.ancestors"));
     assert!(world.policy_status("policy").is_none());
     world.apply(&[POLICY]);
     world.tls("web", 443);
