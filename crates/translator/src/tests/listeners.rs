@@ -199,3 +199,17 @@ fn gateways_of_one_dataplane_share_its_ports() {
     apart.apply(&[GATEWAY, &second(80)]);
     assert!(apart.serves("gw", "http") && apart.serves("another", "http"));
 }
+
+#[test]
+fn gateways_may_share_a_port_by_host_but_not_by_protocol() {
+    let second = |listener: &str| {
+        let head = GATEWAY.split("  listeners:").next().unwrap().replace("{name: gw}", "{name: z}");
+        format!("{head}  listeners:\n  - {{name: http, port: 80, {listener}}}\n")
+    };
+    let ca = Ca::new("ca").secret("default", "tls", "a.example");
+    let mut world = World::of(&[GATEWAY, &ca, &second("protocol: HTTP, hostname: a.example")]);
+    assert!(world.serves("gw", "http") && world.serves("z", "http"));
+    world.apply(&[&second("protocol: HTTPS, hostname: a.example, tls: {certificateRefs: [{name: tls}]}")]);
+    assert!(world.serves("gw", "http") && !world.serves("z", "http"));
+    assert!(world.listener("z", "http").contains(&"Conflicted=True/ProtocolConflict".to_owned()));
+}

@@ -204,6 +204,9 @@ fn a_route_may_ask_for_default_gateways() {
     world.apply(&[&default]);
     assert_eq!(world.route("route")[0], "Accepted=True/Accepted");
     assert_eq!(world.rules(RouteKind::HTTPRoute, "route").len(), 1);
+    let both = ROUTE.replace("  parentRefs:", "  useDefaultGateways: All\n  parentRefs:");
+    world.apply(&[&both]);
+    assert_eq!(world.route_status("route").parents.len(), 1, "a Gateway that is named counts once");
     world.apply(&[&asking.replace("useDefaultGateways: All", "useDefaultGateways: None")]);
     assert!(world.rules(RouteKind::HTTPRoute, "route").is_empty());
     world.apply(&[&asking, GATEWAY]);
