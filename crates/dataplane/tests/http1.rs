@@ -365,3 +365,35 @@ async fn nonsense_from_a_backend_is_a_bad_gateway() {
     assert_eq!(client::get(proxy.port, "/").await, (502, "bad gateway\n".to_owned()));
     assert_eq!(proxy.wait_records(1).await[0].reason, Some("UpstreamProtocol"));
 }
+
+#[tokio::test]
+async fn a_slow_backend_holds_the_client_back() {
+    let backend = backend::raw(|_, mut stream| async move {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let mut buffer = vec![0; 1 << 16];
+        let mut total = 0;
+        while total < 100 << 20 {
+            total += stream.read(&mut buffer).await.unwrap();
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+    })
+    .await;
+    let proxy = proxy_to(&backend).await;
+    let mut stream = client::connect(proxy.port).await;
+    let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", 100 << 20);
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let chunk = vec![b'x'; 1 << 20];
+    let mut sent = 0;
+    while let Ok(written) = tokio::time::timeout(Duration::from_millis(200), stream.write(&chunk)).await {
+        sent += written.unwrap();
+        assert!(sent < 32 << 20, "{sent} bytes went into buffers");
+    }
+    while sent < 100 << 20 {
+        sent += stream.write(&chunk[..chunk.len().min((100 << 20) - sent)]).await.unwrap();
+    }
+    let mut answer = [0; 15];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    drop(stream);
+    assert_eq!(proxy.wait_records(1).await[0].bytes_in, 100 << 20);
+}

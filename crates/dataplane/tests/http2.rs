@@ -183,8 +183,16 @@ async fn a_response_that_breaks_off_resets_its_stream_only() {
     assert_eq!(client::read(answer).await, (200, "hi".to_owned()));
 }
 
-/// A raw HTTP/2 server that speaks just enough to refuse: the first connection's first stream, or all after GOAWAY.
-async fn refusing(goaway: bool) -> backend::Backend {
+/// What the raw server does on its first connection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Refusal {
+    Reset,
+    GoAway,
+    Silence,
+}
+
+/// A raw HTTP/2 server that speaks just enough to refuse.
+async fn refusing(how: Refusal) -> backend::Backend {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     backend::raw(move |number, mut stream| async move {
         let mut preface = [0; 24];
@@ -203,15 +211,17 @@ async fn refusing(goaway: bool) -> backend::Backend {
                 // SETTINGS
                 4 if head[4] & 1 == 0 => stream.write_all(&[0, 0, 0, 4, 1, 0, 0, 0, 0]).await.unwrap(),
                 // DATA with END_STREAM
-                0 if head[4] & 1 == 1 && number == 0 && !goaway => {
+                // HEADERS with END_STREAM
+                1 if head[4] & 1 == 1 && number == 0 => {}
+                0 if head[4] & 1 == 1 && number == 0 && how == Refusal::Reset => {
                     let reset = [&[0, 0, 4, 3, 0], id, &[0, 0, 0, 7]].concat();
                     stream.write_all(&reset).await.unwrap();
                 }
-                0 if head[4] & 1 == 1 && number == 0 => {
+                0 if head[4] & 1 == 1 && number == 0 && how == Refusal::GoAway => {
                     stream.write_all(&[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).await.unwrap();
                 }
                 // `:status: 200`, END_HEADERS and END_STREAM
-                0 if head[4] & 1 == 1 => {
+                0 | 1 if head[4] & 1 == 1 && number > 0 => {
                     stream.write_all(&[&[0, 0, 1, 1, 5], id, &[0x88]].concat()).await.unwrap();
                 }
                 _ => {}
@@ -223,13 +233,31 @@ async fn refusing(goaway: bool) -> backend::Backend {
 
 #[tokio::test]
 async fn a_refused_stream_is_opened_again_with_its_body() {
-    for goaway in [false, true] {
-        let backend = refusing(goaway).await;
+    for how in [Refusal::Reset, Refusal::GoAway] {
+        let backend = refusing(how).await;
         let proxy = h2c_proxy(&backend).await;
         let request = Request::post("/").header("host", "a").body(client::full("hello")).unwrap();
         let answer = client::http1(proxy.port).await.send_request(request).await.unwrap();
-        assert_eq!(answer.status(), 200, "GOAWAY: {goaway}");
+        assert_eq!(answer.status(), 200, "{how:?}");
         assert_eq!(backend.connections(), 2);
         assert_eq!(proxy.wait_records(1).await[0].bytes_in, 5);
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_answers_nothing_is_left() {
+    let backend = refusing(Refusal::Silence).await;
+    let mut proxy = h2c_proxy(&backend).await;
+    proxy
+        .change(|snapshot| {
+            let mut rule = rule("app", "/", &["app"]);
+            rule.timeouts.request = Some(Duration::from_millis(100));
+            put_rule(snapshot, rule);
+        })
+        .await;
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(client::get(proxy.port, "/").await.0);
+    }
+    assert_eq!(statuses, [504, 504, 504, 200]);
 }

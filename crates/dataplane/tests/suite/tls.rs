@@ -270,3 +270,25 @@ async fn a_renewed_certificate_is_shown_to_new_clients() {
     assert_ne!(before, after);
     assert_eq!(after, leaf.der);
 }
+
+/// The certificate was checked for one name, but a virtual server chosen by SNI is another one.
+#[tokio::test]
+async fn connections_belong_to_their_sni() {
+    let ca = pki::Ca::new();
+    let backend = says("x", &ca.leaf(&["app.internal"]), &[]).await;
+    let mut settings = ca.settings("app.internal");
+    settings.sni = Sni::RequestHost;
+    let tls = BackendTls::Policy(Arc::new(UpstreamTlsPolicy::new("default/p", settings)));
+    let mut proxy = proxy_to(tls, RouteKind::HTTPRoute, &[backend.address]).await;
+    for host in ["a.test", "b.test", "a.test", "b.test"] {
+        let request = Request::get("/").header("host", host).body(client::empty()).unwrap();
+        let answer = client::http1(proxy.port).await.send_request(request).await.unwrap();
+        assert_eq!(client::read(answer).await.0, 200);
+    }
+    assert_eq!(backend.connections(), 2);
+    let reused: Vec<_> = proxy.wait_records(4).await.iter().map(|record| record.reused).collect();
+    assert_eq!(reused, [false, false, true, true]);
+    assert_eq!(proxy.metric("lasthop_upstream_idle_connections"), 2.0);
+    proxy.change(|snapshot| drop(snapshot.endpoints.clear())).await;
+    assert_eq!(proxy.metric("lasthop_upstream_idle_connections"), 0.0);
+}
