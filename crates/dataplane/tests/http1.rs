@@ -195,6 +195,12 @@ async fn what_breaks_the_limits_is_refused_and_the_connection_closed() {
     let reasons: Vec<_> = records.iter().map(|record| (record.status, record.reason)).collect();
     assert_eq!(reasons[..2], [(431, Some("HeadersTooLarge")); 2]);
     assert_eq!(reasons[2..], [(400, Some("BadRequest")); 4]);
+    let count = |reason: &str| {
+        let line =
+            format!("lasthop_downstream_failures_total{{listener=\"default/gw/http\",reason=\"{reason}\"}}");
+        proxy.metric(&line)
+    };
+    assert_eq!((count("HeadersTooLarge"), count("BadRequest")), (2.0, 4.0), "{}", proxy.metrics());
 }
 
 /// RFC 9112 §6.3: the length is not believed, and the connection is not used again.

@@ -185,3 +185,26 @@ async fn connections_are_evened_out_between_workers() {
     let (least, most) = (loads.iter().min().unwrap(), loads.iter().max().unwrap());
     assert!(*most <= least + 2 + least / 4, "{loads:?}");
 }
+
+#[tokio::test]
+async fn a_port_can_move_to_other_addresses() {
+    let backend = delayed("hi").await;
+    let mut proxy = Proxy::with(2, Limits::default(), |snapshot| {
+        put_backend(snapshot, "app", &[backend.address]);
+        put_rule(snapshot, rule("app", "/", &["app"]));
+    })
+    .await;
+    for addresses in [&["127.0.0.1"][..], &[], &["127.0.0.1", "::1"], &[]] {
+        let report = proxy
+            .change(|snapshot| {
+                let port = snapshot.listeners[&listener_key("http")].port;
+                let addresses: Vec<std::net::IpAddr> =
+                    addresses.iter().map(|address| address.parse().unwrap()).collect();
+                put_listener(snapshot, Listener { addresses, ..listener("http", port, None) });
+            })
+            .await;
+        let ListenerState::Bound(bound) = &report.listeners[0].1 else { panic!("{report:?}") };
+        assert_eq!(bound.len(), addresses.len().max(1));
+        assert_eq!(client::get(proxy.port, "/").await.0, 200, "{addresses:?}");
+    }
+}

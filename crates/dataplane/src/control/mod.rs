@@ -78,6 +78,22 @@ impl NativeDataplane {
         Ok(Self { tls, workers, metrics, control: Mutex::default() })
     }
 
+    /// Gives a command to every worker and waits for all answers.
+    async fn tell_all(&self, mut command: impl FnMut(oneshot::Sender<()>) -> Command) {
+        let answers: Vec<_> = self
+            .workers
+            .iter()
+            .filter_map(|worker| {
+                let (done, answer) = oneshot::channel();
+                worker.commands.send(command(done)).is_ok().then_some(answer)
+            })
+            .collect();
+        for answer in answers {
+            // A worker that is gone serves nothing.
+            let _ = answer.await;
+        }
+    }
+
     /// The open client connections of each worker.
     pub fn loads(&self) -> Vec<usize> {
         self.workers.iter().map(|worker| worker.load.get()).collect()
@@ -119,12 +135,16 @@ impl Dataplane for NativeDataplane {
             (key.clone(), rule)
         });
         let compiled = compiled.collect();
+        let closed = ports.close(&update, snapshot);
+        if !closed.is_empty() {
+            // First of all: what replaces them may want the same port at other addresses.
+            self.tell_all(|done| Command::Unlisten(closed.clone(), done)).await;
+        }
         let plan = ports.plan(tls, &update, snapshot, if *draining { 0 } else { self.workers.len() });
         report.listeners = plan.states;
 
         let mut listen = plan.sockets.into_iter();
-        let mut answers = Vec::with_capacity(self.workers.len());
-        for worker in &*self.workers {
+        self.tell_all(|done| {
             let update = WorkerUpdate {
                 listeners: update.listeners.0.clone(),
                 rules: Vec::clone(&compiled),
@@ -132,35 +152,17 @@ impl Dataplane for NativeDataplane {
                 endpoints: update.endpoints.0.clone(),
                 ports: plan.tls.clone(),
                 listen: listen.next().unwrap_or_default(),
-                unlisten: plan.closed.clone(),
             };
-            let (done, answer) = oneshot::channel();
-            if worker.commands.send(Command::Update(Box::new(update), done)).is_ok() {
-                answers.push(answer);
-            }
-        }
-        for answer in answers {
-            // A worker that is gone serves nothing that could be old.
-            let _ = answer.await;
-        }
+            Command::Update(Box::new(update), done)
+        })
+        .await;
         self.metrics.forget(&update, &rules);
         report
     }
 
     async fn drain(&self, deadline: Duration) {
         self.control.lock().await.draining = true;
-        let mut answers = Vec::with_capacity(self.workers.len());
-        for worker in &*self.workers {
-            let (done, answer) = oneshot::channel();
-            if worker.commands.send(Command::Drain(done)).is_ok() {
-                answers.push(answer);
-            }
-        }
-        let all = async {
-            for answer in answers {
-                let _ = answer.await;
-            }
-        };
+        let all = self.tell_all(Command::Drain);
         if tokio::time::timeout(deadline, all).await.is_err() {
             tracing::warn!("requests were still under way when the time to drain was over");
         }

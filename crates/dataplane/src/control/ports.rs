@@ -18,7 +18,7 @@ pub(super) struct Ports {
     open: BTreeMap<SocketAddr, Vec<SocketAddr>>,
     /// Some address could not be bound.
     unbound: bool,
-    tls: BTreeMap<u16, DownstreamSettings>,
+    tls: BTreeMap<u16, (DownstreamSettings, Vec<ListenerKey>)>,
     /// Listeners whose certificates the TLS stack refused.
     refused: BTreeMap<ListenerKey, Arc<str>>,
     states: BTreeMap<ListenerKey, ListenerState>,
@@ -29,8 +29,6 @@ pub(super) struct Ports {
 pub(super) struct PortsPlan {
     /// New sockets, for each worker.
     pub sockets: Vec<Vec<(SocketAddr, TcpListener)>>,
-    /// Addresses that are served no longer.
-    pub closed: Vec<SocketAddr>,
     /// Changed TLS.
     pub tls: Vec<(u16, Option<PortPlan>)>,
     /// The states of changed listeners, and changed states.
@@ -38,7 +36,18 @@ pub(super) struct PortsPlan {
 }
 
 impl Ports {
-    /// Opens and closes sockets for an update that the snapshot has taken over already. What could not be bound
+    /// The addresses that are served no longer, after an update that the snapshot has taken over already.
+    pub(super) fn close(&mut self, update: &Update, snapshot: &Snapshot) -> Vec<SocketAddr> {
+        if update.listeners.is_empty() {
+            return Vec::new();
+        }
+        let wanted = addresses(&served(snapshot));
+        let gone: Vec<_> = self.open.keys().filter(|address| !wanted.contains(address)).copied().collect();
+        gone.iter().for_each(|address| drop(self.open.remove(address)));
+        gone
+    }
+
+    /// Opens sockets for an update that the snapshot has taken over already. What could not be bound
     /// before is tried again.
     pub(super) fn plan(
         &mut self,
@@ -52,18 +61,12 @@ impl Ports {
         if update.listeners.is_empty() && !self.unbound {
             return plan;
         }
-        let served: Vec<&Arc<Listener>> =
-            snapshot.listeners.values().filter(|listener| is_served(listener.protocol)).collect();
+        let served = served(snapshot);
         if !update.listeners.is_empty() {
             self.plan_tls(stack, &served, &mut plan);
         }
 
         let wanted = addresses(&served);
-        let gone: Vec<_> = self.open.keys().filter(|address| !wanted.contains(address)).copied().collect();
-        for address in gone {
-            self.open.remove(&address);
-            plan.closed.push(address);
-        }
         let mut failed = BTreeMap::new();
         for address in wanted {
             if self.open.contains_key(&address) || workers == 0 {
@@ -78,7 +81,6 @@ impl Ports {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(%address, %error, "cannot listen");
                     let message = format!(
                         "port {} cannot be listened on ({address}): {error}; stop what uses it or change the listener's port",
                         address.port()
@@ -104,6 +106,9 @@ impl Ports {
         for (key, listener) in &snapshot.listeners {
             let state = self.state(listener, failed);
             if changed.contains(key) || self.states.get(key) != Some(&state) {
+                if let ListenerState::Failed { reason, message } = &state {
+                    tracing::error!(listener = %key, %reason, "{message}");
+                }
                 plan.states.push((key.clone(), state.clone()));
             }
             states.insert(key.clone(), state);
@@ -152,14 +157,12 @@ impl Ports {
         }
         self.refused.retain(|key, _| served.iter().any(|listener| listener.key == *key));
         for (port, listeners) in ports {
-            let wanted = settings(&listeners);
             let keys: Vec<_> = listeners.iter().map(|listener| listener.key.clone()).collect();
-            let known = self.tls.get(&port) == Some(&wanted);
-            let same_keys = keys.iter().all(|key| self.states.contains_key(key));
-            if known && same_keys {
+            let wanted = (settings(&listeners), keys);
+            if self.tls.get(&port) == Some(&wanted) {
                 continue;
             }
-            keys.iter().for_each(|key| drop(self.refused.remove(key)));
+            wanted.1.iter().for_each(|key| drop(self.refused.remove(key)));
             let compiled = self.compile(stack, listeners);
             self.tls.insert(port, wanted);
             plan.tls.push((port, Some(compiled)));
@@ -169,7 +172,6 @@ impl Ports {
     /// TLS of a port. One listener that cannot be set up does not take the others with it.
     fn compile(&mut self, stack: &dyn TlsBackend, mut listeners: Vec<&Arc<Listener>>) -> PortPlan {
         let mut refuse = |listener: &Listener, error: PolicyError| {
-            tracing::error!(listener = %listener.key, %error, "the listener's TLS cannot be set up");
             self.refused.insert(listener.key.clone(), Arc::from(error.to_string()));
         };
         loop {
@@ -193,6 +195,10 @@ impl Ports {
             }
         }
     }
+}
+
+fn served(snapshot: &Snapshot) -> Vec<&Arc<Listener>> {
+    snapshot.listeners.values().filter(|listener| is_served(listener.protocol)).collect()
 }
 
 fn is_served(protocol: ListenerProtocol) -> bool {

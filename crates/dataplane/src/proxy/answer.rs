@@ -74,12 +74,18 @@ pub(crate) async fn answer(
 
 /// Notes a request that never became one: hyper refused it, or its header did not come in time.
 pub(crate) fn unanswered(connection: &ClientConnection, reason: &FailureReason, protocol: &'static str) {
-    if let Some(listener) = &connection.listener {
+    let listener = connection.listener.clone().or_else(|| {
+        // Whatever host it would have named: the listener for all hosts.
+        let view = connection.worker.view.borrow();
+        let key = view.routes.choose_listener(connection.port, false, "")?;
+        view.listeners.get(key).cloned()
+    });
+    if let Some(listener) = &listener {
         listener.counters.failures.count(reason.name());
     }
     connection.worker.access_log.record(&AccessRecord {
         client: connection.client,
-        listener: connection.listener.as_ref().map(|listener| &listener.key),
+        listener: listener.as_ref().map(|listener| &listener.key),
         method: "",
         host: "",
         path: "",

@@ -116,7 +116,7 @@ async fn establish(
     })?;
     let activity = Activity::new();
     let (wire, tls) = match &endpoint.tls {
-        None => (Wire::plain(stream, Bytes::new(), activity), None),
+        None => (Wire::plain(stream, Bytes::new(), activity.clone()), None),
         Some(hop) => {
             *in_handshake = true;
             let host = hop.request_host.then_some(host);
@@ -126,11 +126,11 @@ async fn establish(
                 .await
                 .map_err(|error| handshake_failed(worker, error))?;
             worker.counters.handshakes.count((Side::Upstream, "ok", peer.resumed));
-            (Wire::tls(stream, activity), Some(peer))
+            (Wire::tls(stream, activity.clone()), Some(peer))
         }
     };
     let http2 = speaks_http2(want, tls.as_ref())?;
-    let connected = Rc::new(Connected { tls });
+    let connected = Rc::new(Connected { tls, activity });
     let open = OpenConnection::new(worker.counters.clone());
     let io = TokioIo::new(wire);
     if http2 {

@@ -1,6 +1,6 @@
 //! A connection to a backend and one request's use of it.
 
-use std::{cell::Cell, error::Error, io, rc::Rc, sync::Arc};
+use std::{cell::Cell, error::Error, rc::Rc, sync::Arc};
 
 use http::{Request, Response, Version};
 use hyper::{
@@ -8,16 +8,17 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use lasthop_dataplane_api::FailureReason;
-use lasthop_tls_backends::{PeerInfo, classify_io};
-use lasthop_tls_verify::TlsError;
+use lasthop_tls_backends::PeerInfo;
 
 use super::{endpoint::InFlight, pool::Pool};
-use crate::{metrics::WorkerCounters, proxy::RequestBody, worker::clock};
+use crate::{metrics::WorkerCounters, proxy::RequestBody, wire::Activity, worker::clock};
 
 /// What is known of a connection; counted while it is open.
 pub(crate) struct Connected {
     /// What the handshake came to; `None` in plaintext.
     pub tls: Option<PeerInfo>,
+    /// Its bytes' movements, and what its end said.
+    pub activity: Arc<Activity>,
 }
 
 /// Counts an open connection.
@@ -185,7 +186,7 @@ impl Lease {
             let unsent = failed.take_message().map(Box::new);
             let error = failed.into_error();
             tracing::debug!(%error, "no response from the backend");
-            let (reason, progress) = meaning(&error);
+            let (reason, progress) = meaning(&error, &self.connected.activity);
             SendError { reason, progress, unsent }
         })
     }
@@ -225,7 +226,7 @@ impl Drop for Lease {
 }
 
 /// What an error of hyper's client means.
-fn meaning(error: &hyper::Error) -> (FailureReason, Progress) {
+fn meaning(error: &hyper::Error, activity: &Activity) -> (FailureReason, Progress) {
     if error.is_parse() {
         return (FailureReason::UpstreamProtocol, Progress::Failed);
     }
@@ -242,20 +243,6 @@ fn meaning(error: &hyper::Error) -> (FailureReason, Progress) {
                 _ => false,
             }
     });
-    let reason = told_by_tls(error).map_or(FailureReason::UpstreamReset, FailureReason::UpstreamTls);
+    let reason = activity.statement().cloned().map_or(FailureReason::UpstreamReset, FailureReason::UpstreamTls);
     (reason, if refused { Progress::Refused } else { Progress::Unknown })
-}
-
-/// What the backend said in TLS before it closed. In TLS 1.3 it refuses our certificate, or the lack of one, only after
-/// the handshake is done for us (RFC 8446 §4.4.2.4). A connection that just ends is no statement.
-fn told_by_tls(error: &hyper::Error) -> Option<TlsError> {
-    let mut cause = error.source();
-    while let Some(found) = cause {
-        if let Some(error) = found.downcast_ref::<io::Error>() {
-            let told = classify_io(error)?;
-            return matches!(told, TlsError::ClientCertRefused(_) | TlsError::PeerAlert(_)).then_some(told);
-        }
-        cause = found.source();
-    }
-    None
 }

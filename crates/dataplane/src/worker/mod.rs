@@ -75,6 +75,8 @@ pub(crate) struct Peer {
 pub(crate) enum Command {
     /// Take this over, then answer.
     Update(Box<WorkerUpdate>, oneshot::Sender<()>),
+    /// Accept no longer on these addresses, then answer.
+    Unlisten(Vec<SocketAddr>, oneshot::Sender<()>),
     /// Serve this connection, which another worker accepted on this port; the load counts it already.
     Serve { stream: std::net::TcpStream, client: SocketAddr, port: u16 },
     /// Take no more connections, let requests end, and answer when all have.

@@ -47,11 +47,6 @@ fn obey(worker: &Rc<Worker>, accepting: &mut HashMap<SocketAddr, JoinHandle<()>>
     match command {
         Command::Update(update, done) => {
             worker.take_over(&update);
-            for address in &update.unlisten {
-                if let Some(task) = accepting.remove(address) {
-                    task.abort();
-                }
-            }
             for (address, listener) in update.listen {
                 match tokio::net::TcpListener::from_std(listener) {
                     Ok(listener) => {
@@ -66,6 +61,17 @@ fn obey(worker: &Rc<Worker>, accepting: &mut HashMap<SocketAddr, JoinHandle<()>>
                 }
             }
             let _ = done.send(());
+        }
+        Command::Unlisten(addresses, done) => {
+            let tasks: Vec<_> = addresses.iter().filter_map(|address| accepting.remove(address)).collect();
+            tokio::task::spawn_local(async move {
+                for task in tasks {
+                    task.abort();
+                    // The socket is closed when the task is gone.
+                    let _ = task.await;
+                }
+                let _ = done.send(());
+            });
         }
         Command::Serve { stream, client, port } => {
             let stream = tokio::net::TcpStream::from_std(stream).and_then(wire::prepared);

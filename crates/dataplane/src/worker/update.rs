@@ -23,8 +23,6 @@ pub(crate) struct WorkerUpdate {
     pub ports: Vec<(u16, Option<PortPlan>)>,
     /// Sockets to accept on, each with its port.
     pub listen: Vec<(SocketAddr, std::net::TcpListener)>,
-    /// Addresses to accept on no longer.
-    pub unlisten: Vec<SocketAddr>,
 }
 
 /// A backend, compiled.

@@ -289,6 +289,6 @@ async fn connections_belong_to_their_sni() {
     let reused: Vec<_> = proxy.wait_records(4).await.iter().map(|record| record.reused).collect();
     assert_eq!(reused, [false, false, true, true]);
     assert_eq!(proxy.metric("lasthop_upstream_idle_connections"), 2.0);
-    proxy.change(|snapshot| drop(snapshot.endpoints.clear())).await;
+    proxy.change(|snapshot| snapshot.endpoints.clear()).await;
     assert_eq!(proxy.metric("lasthop_upstream_idle_connections"), 0.0);
 }

@@ -207,6 +207,7 @@ pub fn rule(name: &str, prefix: &str, backends: &[&str]) -> HttpRule {
     HttpRule {
         key: RuleKey {
             route: RouteKey { kind: RouteKind::HTTPRoute, object: ObjectName::new("default", name) },
+            gateway: listener_key("http").gateway,
             index: 0,
         },
         name: None,
