@@ -5,14 +5,15 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
 };
 
 use bytes::{Buf, Bytes};
-use lasthop_tls_backends::TlsStream;
+use lasthop_tls_backends::{TlsStream, classify_io};
+use lasthop_tls_verify::TlsError;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -41,6 +42,8 @@ pub(crate) struct Activity {
     /// When the first byte came after the last request ended; `u64::MAX` for none.
     first_byte: AtomicU64,
     requests: AtomicU32,
+    /// What the peer said in TLS before it broke the connection off.
+    statement: OnceLock<TlsError>,
 }
 
 /// What a connection is at.
@@ -58,7 +61,12 @@ impl Activity {
     /// A new connection: a header is waited for.
     pub(crate) fn new() -> Arc<Self> {
         let now = clock::now();
-        Arc::new(Self { last: now.into(), first_byte: now.into(), requests: 0.into() })
+        Arc::new(Self {
+            last: now.into(),
+            first_byte: now.into(),
+            requests: 0.into(),
+            statement: OnceLock::new(),
+        })
     }
 
     fn moved(&self, read: bool) {
@@ -80,6 +88,20 @@ impl Activity {
         self.requests.store(self.requests.load(Relaxed).saturating_sub(1), Relaxed);
         self.first_byte.store(u64::MAX, Relaxed);
         self.last.store(clock::now(), Relaxed);
+    }
+
+    /// What the peer said in TLS before it broke the connection off. In TLS 1.3 a backend refuses our certificate, or the
+    /// lack of one, only after the handshake is done for us (RFC 8446 §4.4.2.4). A connection that just ends is no
+    /// statement.
+    pub(crate) fn statement(&self) -> Option<&TlsError> {
+        self.statement.get()
+    }
+
+    fn note_error(&self, error: &io::Error) {
+        if let Some(said @ (TlsError::ClientCertRefused(_) | TlsError::PeerAlert(_))) = classify_io(error) {
+            // The first one counts.
+            let _ = self.statement.set(said);
+        }
     }
 
     /// What the connection is at.
@@ -148,8 +170,11 @@ impl AsyncRead for Wire {
             Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Transport::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
         };
-        if result.is_ready() {
+        if let Poll::Ready(result) = &result {
             this.activity.moved(true);
+            if let Err(error) = result {
+                this.activity.note_error(error);
+            }
         }
         result
     }

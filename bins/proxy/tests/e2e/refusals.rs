@@ -31,6 +31,7 @@ for_each_stack!(
     alpn_not_offered,
     alpn_not_taken,
     asks_for_a_certificate_we_have_not,
+    asks_for_a_certificate_over_http2,
     nobody_listens,
     closes_inside_the_response,
 );
@@ -158,6 +159,16 @@ fn asks_for_a_certificate_we_have_not(stack: Stack) {
     let clients = Authority::new("clients CA");
     let server = Server::tls("strict", site.leaf().server_asking(&[], Some(&clients)));
     refused(stack, &site, &server, "ClientCertRefused");
+}
+
+fn asks_for_a_certificate_over_http2(stack: Stack) {
+    let site = Site::new();
+    let clients = Authority::new("clients CA");
+    let server = Server::tls("strict", site.leaf().server_asking(&["h2"], Some(&clients)));
+    site.plain_backend("shop", server.port);
+    site.policy("shop", "  options:\n    lasthop.dev/alpn: h2\n");
+    let proxy = site.start(stack);
+    assert_refused(&site, &proxy, &server, "ClientCertRefused");
 }
 
 fn nobody_listens(stack: Stack) {

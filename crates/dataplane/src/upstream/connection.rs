@@ -243,6 +243,7 @@ fn meaning(error: &hyper::Error, activity: &Activity) -> (FailureReason, Progres
                 _ => false,
             }
     });
-    let reason = activity.statement().cloned().map_or(FailureReason::UpstreamReset, FailureReason::UpstreamTls);
+    let reason =
+        activity.statement().cloned().map_or(FailureReason::UpstreamReset, FailureReason::UpstreamTls);
     (reason, if refused { Progress::Refused } else { Progress::Unknown })
 }
