@@ -48,7 +48,7 @@ async fn a_request_reaches_the_backend_and_its_answer_comes_back() {
         (record.method.as_str(), record.path.as_str(), record.protocol),
         ("POST", "/path", "HTTP/1.1")
     );
-    assert_eq!(record.rule.as_deref(), Some("HTTPRoute/default/app/0"));
+    assert_eq!(record.rule.as_deref(), Some("HTTPRoute/default/app/0 via default/gw"));
     assert_eq!(record.listener.as_deref(), Some("http"));
     assert_eq!(record.endpoint, Some(backend.address));
     assert_eq!((record.attempts, record.reused, record.tls), (1, false, None));

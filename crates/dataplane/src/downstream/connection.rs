@@ -39,6 +39,15 @@ impl ClientConnection {
         self.listener.is_some()
     }
 
+    /// The listener that its SNI chose; without TLS the one for all hosts, for requests that name none.
+    pub(crate) fn some_listener(&self) -> Option<Rc<ListenerView>> {
+        self.listener.clone().or_else(|| {
+            let view = self.worker.view.borrow();
+            let key = view.routes.choose_listener(self.port, false, "")?;
+            view.listeners.get(key).cloned()
+        })
+    }
+
     /// The scheme of its requests.
     pub(crate) fn scheme(&self) -> &'static str {
         if self.is_tls() { "https" } else { "http" }

@@ -74,12 +74,7 @@ pub(crate) async fn answer(
 
 /// Notes a request that never became one: hyper refused it, or its header did not come in time.
 pub(crate) fn unanswered(connection: &ClientConnection, reason: &FailureReason, protocol: &'static str) {
-    let listener = connection.listener.clone().or_else(|| {
-        // Whatever host it would have named: the listener for all hosts.
-        let view = connection.worker.view.borrow();
-        let key = view.routes.choose_listener(connection.port, false, "")?;
-        view.listeners.get(key).cloned()
-    });
+    let listener = connection.some_listener();
     if let Some(listener) = &listener {
         listener.counters.failures.count(reason.name());
     }

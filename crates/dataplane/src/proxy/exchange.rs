@@ -110,9 +110,11 @@ impl Exchange {
         let worker = &self.connection.worker;
         if let Some(listener) = &self.listener {
             listener.counters.duration(duration);
-            if let Some(reason) = self.reason.as_ref().filter(|reason| !is_upstream(reason)) {
-                listener.counters.failures.count(reason.name());
-            }
+        }
+        if let Some(reason) = self.reason.as_ref().filter(|reason| !is_upstream(reason))
+            && let Some(listener) = self.listener.clone().or_else(|| self.connection.some_listener())
+        {
+            listener.counters.failures.count(reason.name());
         }
         let place = [
             self.listener.as_ref().map_or(0, |listener| Rc::as_ptr(listener).addr()),
