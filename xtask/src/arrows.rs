@@ -38,22 +38,17 @@ const HOUSE: &[Floor] = &[
     },
     Floor {
         name: "lasthop-runtime",
-        on: &[
-            "lasthop-api-model",
-            "lasthop-translator",
-            "lasthop-dataplane",
-            "lasthop-dataplane-api",
-            "lasthop-tls-backends",
-            "lasthop-tls-verify",
-        ],
+        on: &["lasthop-api-model", "lasthop-dataplane-api", "lasthop-tls-verify", "lasthop-translator"],
         never: NO_KUBE_CLIENT,
     },
     Floor {
         name: "lasthop-proxy",
         on: &[
             "lasthop-api-model",
+            "lasthop-dataplane",
             "lasthop-dataplane-api",
             "lasthop-runtime",
+            "lasthop-tls-backends",
             "lasthop-tls-verify",
             "lasthop-translator",
         ],

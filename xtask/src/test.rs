@@ -38,8 +38,7 @@ enum Step {
 }
 
 /// The packages that can be built with either TLS stack.
-const EITHER_STACK: [&str; 4] =
-    ["lasthop-tls-backends", "lasthop-dataplane", "lasthop-runtime", "lasthop-proxy"];
+const EITHER_STACK: [&str; 3] = ["lasthop-tls-backends", "lasthop-dataplane", "lasthop-proxy"];
 
 /// The package that holds the end-to-end tests.
 const PROXY: &str = "lasthop-proxy";
