@@ -44,11 +44,14 @@ pub struct RouteKey {
     pub object: ObjectName,
 }
 
-/// One rule of a route: the grain at which routes change.
+/// One rule of a route at one Gateway: the grain at which routes change. The Gateway is part of it because a backend is
+/// reached with its Gateway's client certificate.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleKey {
     /// The route.
     pub route: RouteKey,
+    /// The Gateway.
+    pub gateway: ObjectName,
     /// The rule's place in the route, from 0; an earlier rule wins over a later one with the same matches.
     pub index: u32,
 }
@@ -76,14 +79,6 @@ impl ObjectName {
     /// A name from its two parts.
     pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
-    }
-}
-
-impl RuleKey {
-    /// The rule's place in the route as its user counts, from 0. The index counts on by 65,536 for each further Gateway
-    /// of the route.
-    pub fn place(&self) -> u32 {
-        self.index % (1 << 16)
     }
 }
 
@@ -116,7 +111,7 @@ impl fmt::Display for RouteKey {
 
 impl fmt::Display for RuleKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.route, self.index)
+        write!(f, "{}/{} via {}", self.route, self.index, self.gateway)
     }
 }
 

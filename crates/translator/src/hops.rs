@@ -77,9 +77,6 @@ pub struct HopPolicy {
     pub max_version: TlsVersion,
 }
 
-/// Numbers of rules start anew with each Gateway of a route.
-const RULE_MASK: u32 = 0xffff;
-
 pub(crate) fn hops(translator: &Translator) -> Vec<Hop> {
     let routes = translator.derived.routes.values();
     routes.flat_map(|route| &route.rules).flat_map(|rule| of_rule(translator, rule)).collect()
@@ -104,12 +101,11 @@ fn of_target(
     target: &BackendTarget,
     weight: Option<u32>,
 ) -> Option<Hop> {
-    let gateway = rule.attachments.first()?.listener.gateway.clone();
     let mut hop = Hop {
         route: rule.key.route.clone(),
-        rule: rule.key.index & RULE_MASK,
+        rule: rule.key.index,
         rule_name: rule.name.clone(),
-        gateway,
+        gateway: rule.key.gateway.clone(),
         backend: "".into(),
         weight,
         protocol: AppProtocol::Unspecified,

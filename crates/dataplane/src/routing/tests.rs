@@ -33,6 +33,7 @@ fn rule(route: &str, index: u32, hosts: &[&str], matches: Vec<HttpMatch>) -> Htt
     HttpRule {
         key: RuleKey {
             route: RouteKey { kind: RouteKind::HTTPRoute, object: ObjectName::new("ns", route) },
+            gateway: listener_key("l").gateway,
             index,
         },
         name: None,

@@ -49,7 +49,7 @@ pub(super) fn write(buffer: &mut Vec<u8>, format: LogFormat, time: &str, record:
     line.bare("status", status);
     line.shown("route", rule.map(|rule| &rule.route));
     match rule {
-        Some(rule) => line.bare("rule", rule.place()),
+        Some(rule) => line.bare("rule", rule.index),
         None => line.missing("rule"),
     }
     line.shown("backend", backend.map(|backend| &backend.service));

@@ -44,7 +44,7 @@ fn keys() -> Keys {
     let route = RouteKey { kind: RouteKind::HTTPRoute, object: ObjectName::new("shop", "cart") };
     Keys {
         listener: ListenerKey { gateway: gateway.clone(), set: None, name: "https".into() },
-        rule: RuleKey { route, index: 2 },
+        rule: RuleKey { route, gateway: gateway.clone(), index: 2 },
         backend: BackendKey { gateway, service },
     }
 }

@@ -17,11 +17,6 @@ use super::{
 };
 use crate::{index::Reader, names};
 
-/// Rules of one route at one Gateway are numbered from here times the place of the Gateway among the route's; a route
-/// has at most 16 rules. Rules of different Gateways never meet at one listener, so that their order means nothing,
-/// but each needs its own, because a backend is reached with its Gateway's client certificate.
-const RULES_OF_A_GATEWAY: usize = 1 << 16;
-
 /// What comes of a route; `None` when there is none.
 pub(crate) fn translate(reader: &Reader<'_>, key: &RouteKey) -> Option<RouteOutcome> {
     let route = super::view(reader, key)?;
@@ -32,15 +27,16 @@ pub(crate) fn translate(reader: &Reader<'_>, key: &RouteKey) -> Option<RouteOutc
     let mut outcome = RouteOutcome::default();
     let accepting = attachments(&parents);
     let mut scopes = Vec::new();
-    for (place, (gateway, attachments)) in accepting.iter().enumerate() {
+    for (gateway, attachments) in &accepting {
         let mut scope = Scope::new(reader, key, gateway);
         let bodies = bodies(&mut scope, &route);
         outcome.uses.services.extend(scope.services.iter().map(|name| (name.clone(), (*gateway).clone())));
         if !attachments.is_empty() {
             outcome.uses.backends.append(&mut scope.backends);
             outcome.rules.extend(bodies.into_iter().map(|(index, body)| {
-                let index = u32::try_from(place * RULES_OF_A_GATEWAY + index).unwrap_or(u32::MAX);
-                Arc::new(assemble(RuleKey { route: key.clone(), index }, &route, attachments, body))
+                let index = u32::try_from(index).unwrap_or(u32::MAX);
+                let key = RuleKey { route: key.clone(), gateway: (*gateway).clone(), index };
+                Arc::new(assemble(key, &route, attachments, body))
             }));
         }
         scopes.push(scope);
