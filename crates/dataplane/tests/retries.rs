@@ -209,3 +209,24 @@ async fn mirrors_get_a_copy_and_delay_nothing() {
     seen.sort();
     assert_eq!(seen, [("/".to_owned(), true, Some(5)), ("/get".to_owned(), true, Some(0))]);
 }
+
+#[tokio::test]
+async fn connecting_has_a_time_limit() {
+    // A queue of one that is full: the kernel answers no further connection.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let _first = std::net::TcpStream::connect(address).unwrap();
+    let limits = lasthop_dataplane::Limits {
+        connect_timeout: Duration::from_millis(300),
+        ..lasthop_dataplane::Limits::default()
+    };
+    let proxy = Proxy::with(1, limits, |snapshot| {
+        put_backend(snapshot, "app", &[address]);
+        put_rule(snapshot, rule("app", "/", &["app"]));
+    })
+    .await;
+    assert_eq!(client::get(proxy.port, "/").await, (504, "gateway timeout\n".to_owned()));
+    assert_eq!(proxy.wait_records(1).await[0].reason, Some("ConnectTimeout"));
+}

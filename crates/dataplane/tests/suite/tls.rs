@@ -292,3 +292,43 @@ async fn connections_belong_to_their_sni() {
     proxy.change(|snapshot| snapshot.endpoints.clear()).await;
     assert_eq!(proxy.metric("lasthop_upstream_idle_connections"), 0.0);
 }
+
+#[tokio::test]
+async fn handshakes_have_a_time_limit() {
+    let ca = pki::Ca::new();
+    let silent = backend::raw(|_, stream| async move {
+        tokio::time::sleep(std::time::Duration::from_secs(20)).await;
+        drop(stream);
+    })
+    .await;
+    let limits = lasthop_dataplane::Limits {
+        connect_timeout: std::time::Duration::from_millis(300),
+        handshake_timeout: std::time::Duration::from_millis(300),
+        ..lasthop_dataplane::Limits::default()
+    };
+    let port = free_port();
+    let proxy = Proxy::with(1, limits, |snapshot| {
+        put_listener(snapshot, pki::https("https", port, None, &ca.leaf(&["a.test"])));
+        let tls = ca.policy("app.internal");
+        put_backend_with(snapshot, "app", AppProtocol::Unspecified, tls, &[silent.address]);
+        put_rule(snapshot, rule("app", "/", &["app"]));
+    })
+    .await;
+    assert_eq!(client::get(proxy.port, "/").await, (502, "bad gateway\n".to_owned()));
+    assert_eq!(proxy.wait_records(1).await[0].reason, Some("HandshakeTimeout"));
+
+    let started = std::time::Instant::now();
+    let mut rest = Vec::new();
+    let _ = client::connect(port).await.read_to_end(&mut rest).await;
+    assert!((200..2000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
+    let line =
+        "lasthop_tls_handshakes_total{side=\"downstream\",result=\"HandshakeTimeout\",resumed=\"false\"}";
+    // The socket closes a moment before it is counted.
+    for _ in 0..100 {
+        if proxy.metric(line) == 1.0 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("{}", proxy.metrics());
+}
