@@ -261,3 +261,30 @@ async fn a_connection_that_answers_nothing_is_left() {
     }
     assert_eq!(statuses, [504, 504, 504, 200]);
 }
+
+#[tokio::test]
+async fn an_idle_connection_is_ended_and_a_busy_one_is_not() {
+    let backend = backend::serve(false, |_| async {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        Response::new(backend::full("late"))
+    })
+    .await;
+    let limits = lasthop_dataplane::Limits {
+        idle_timeout: Duration::from_millis(500),
+        header_timeout: Duration::from_millis(500),
+        ..lasthop_dataplane::Limits::default()
+    };
+    let proxy = Proxy::with(1, limits, |snapshot| {
+        put_backend(snapshot, "app", &[backend.address]);
+        put_rule(snapshot, rule("app", "/", &["app"]));
+    })
+    .await;
+    let idle = client::http2(proxy.port).await;
+    let mut busy = client::http2(proxy.port).await;
+    let answer = busy.send_request(client::request2("/")).await.unwrap();
+    assert_eq!(client::read(answer).await, (200, "late".to_owned()));
+    assert!(idle.is_closed() && !busy.is_closed());
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert!(busy.is_closed());
+    assert_eq!(proxy.metric("lasthop_connections{side=\"downstream\"}"), 0.0);
+}
