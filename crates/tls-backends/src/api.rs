@@ -1,6 +1,6 @@
 //! What a TLS stack is to the dataplane.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use lasthop_dataplane_api::{
 use lasthop_tls_verify::TlsError;
 use tokio::net::TcpStream;
 
-use crate::TlsStream;
+use crate::{Inspection, TlsStream};
 
 /// An HTTP version as ALPN names it (RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,6 +56,17 @@ pub trait UpstreamEndpointTls: Send + Sync {
         request_host: Option<&str>,
         alpn: &[Alpn],
     ) -> Result<(TlsStream, PeerInfo), TlsError>;
+
+    /// Shakes hands as [`UpstreamEndpointTls::connect`] does, never resuming a session, waits for so long whether the
+    /// backend objects, and closes the connection. Nothing is sent but the handshake; what the backend presented is
+    /// told even if it is refused.
+    async fn inspect(
+        &self,
+        io: TcpStream,
+        request_host: Option<&str>,
+        alpn: &[Alpn],
+        patience: Duration,
+    ) -> Inspection;
 }
 
 /// What a handshake with a backend came to.

@@ -13,6 +13,7 @@ mod api;
 mod boring;
 mod classify;
 mod iana;
+mod inspect;
 mod offer;
 mod read_ahead;
 #[cfg(feature = "rustls")]
@@ -30,6 +31,7 @@ pub use api::{
     PolicyError, TlsBackend, UpstreamEndpointTls, UpstreamTls,
 };
 pub use classify::classify_io;
+pub use inspect::Inspection;
 pub use stream::TlsStream;
 
 /// The stacks in this binary, the default first.

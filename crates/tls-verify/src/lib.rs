@@ -12,6 +12,7 @@ mod details;
 mod error;
 mod identity;
 mod requirements;
+mod summary;
 mod verdict;
 mod verify;
 
@@ -23,4 +24,5 @@ pub use details::leaf_not_after;
 pub use error::{Fault, Retry, TlsError};
 pub use identity::{DnsName, Identity, IdentityError};
 pub use requirements::{PeerRequirements, SpkiPin, VerifyMode};
+pub use summary::{CertificateSummary, distinguished_name};
 pub use verify::{CrlError, Verified, Verifier};

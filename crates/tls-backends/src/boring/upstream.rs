@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, LazyLock},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -28,12 +29,13 @@ use super::{
     session_unsafe::ContextSession,
 };
 use crate::{
-    Alpn, PeerInfo, PolicyError, TlsStream, UpstreamEndpointTls, UpstreamTls,
+    Alpn, Inspection, PeerInfo, PolicyError, TlsStream, UpstreamEndpointTls, UpstreamTls,
     classify::Side,
     iana,
+    inspect::{self, Observer},
     offer::{self, AlpnOffer},
     read_ahead::ReadAhead,
-    sessions::{Deadline, Endpoints, SessionStore},
+    sessions::{Deadline, Endpoints, SessionStore, lock},
     stream::Inner,
 };
 
@@ -61,6 +63,7 @@ struct Connection {
     name: Arc<str>,
     deadline: Deadline,
     verdict: Option<TlsError>,
+    observer: Option<Observer>,
 }
 
 static CONNECTION: LazyLock<Result<Index<Ssl, Connection>, ErrorStack>> = LazyLock::new(Ssl::new_ex_index);
@@ -100,10 +103,15 @@ impl Upstream {
 /// Asks the verifier. Not called for a resumed session.
 fn verify(verifier: &Verifier, ssl: &mut SslRef) -> Result<(), SslVerifyError> {
     let now = UnixTime::now();
-    let verdict = certificates::shown(ssl)
-        .map_err(|error| TlsError::BadCertificate(error.to_string()))
-        .and_then(|chain| verifier.verify_server(&chain, now));
+    let shown = certificates::shown(ssl).map_err(|error| TlsError::BadCertificate(error.to_string()));
+    let verdict = match &shown {
+        Ok(chain) => verifier.verify_server(chain, now),
+        Err(error) => Err(error.clone()),
+    };
     let connection = connection(ssl);
+    if let Some(Connection { observer: Some(observer), .. }) = &connection {
+        lock(observer).chain = shown.unwrap_or_default();
+    }
     match verdict {
         Ok(verified) => {
             if let Some(connection) = connection {
@@ -146,7 +154,13 @@ impl UpstreamTls for Upstream {
 
 impl Endpoint {
     /// A connection that is about to begin.
-    fn prepare(&self, name: Option<&str>, protocols: &AlpnOffer) -> Result<Ssl, ErrorStack> {
+    fn prepare(
+        &self,
+        name: Option<&str>,
+        protocols: &AlpnOffer,
+        sessions: &Arc<SessionStore<ContextSession>>,
+        observer: Option<&Observer>,
+    ) -> Result<Ssl, ErrorStack> {
         let index = (*CONNECTION).clone()?;
         let mut ssl = Ssl::new(&self.base.context)?;
         if let Some(name) = name {
@@ -157,17 +171,18 @@ impl Endpoint {
         }
         let now = UnixTime::now();
         let mut connection = Connection {
-            sessions: self.sessions.clone(),
+            sessions: sessions.clone(),
             name: name.unwrap_or_default().into(),
             deadline: Deadline::after(now),
             verdict: None,
+            observer: observer.cloned(),
         };
-        if let Some((session, deadline)) = self.sessions.take(&connection.name, now) {
+        if let Some((session, deadline)) = sessions.take(&connection.name, now) {
             connection.deadline = deadline;
             session.offer(&mut ssl)?;
             // A session of TLS 1.2 may be used any number of times.
             if session.session().protocol_version() == SslVersion::TLS1_2 {
-                self.sessions.put(&connection.name, &connection.deadline, session);
+                sessions.put(&connection.name, &connection.deadline, session);
             }
         }
         ssl.set_ex_data(index, connection);
@@ -183,11 +198,36 @@ impl UpstreamEndpointTls for Endpoint {
         request_host: Option<&str>,
         alpn: &[Alpn],
     ) -> Result<(TlsStream, PeerInfo), TlsError> {
+        self.shake_hands(io, request_host, alpn, &self.sessions, None).await
+    }
+
+    async fn inspect(
+        &self,
+        io: TcpStream,
+        request_host: Option<&str>,
+        alpn: &[Alpn],
+        patience: Duration,
+    ) -> Inspection {
+        let (sessions, observer) = (Arc::new(SessionStore::new()), Observer::default());
+        let result = self.shake_hands(io, request_host, alpn, &sessions, Some(&observer)).await;
+        inspect::conclude(result, &observer, patience).await
+    }
+}
+
+impl Endpoint {
+    async fn shake_hands(
+        &self,
+        io: TcpStream,
+        request_host: Option<&str>,
+        alpn: &[Alpn],
+        sessions: &Arc<SessionStore<ContextSession>>,
+        observer: Option<&Observer>,
+    ) -> Result<(TlsStream, PeerInfo), TlsError> {
         let settings = self.base.policy.settings();
         let protocols = AlpnOffer::new(settings, alpn);
         let name = offer::server_name(&settings.sni, request_host);
         let ssl = self
-            .prepare(name.as_ref().map(|name| name.as_str()), &protocols)
+            .prepare(name.as_ref().map(|name| name.as_str()), &protocols, sessions, observer)
             .map_err(|error| TlsError::Local(error.to_string()))?;
         let bridge = Bridge::new(ReadAhead::new(io, Bytes::new()));
         let started = SslStreamBuilder::new(ssl, bridge).setup_connect();

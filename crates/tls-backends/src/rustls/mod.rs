@@ -3,6 +3,7 @@
 mod certificates;
 mod downstream;
 mod errors;
+mod observer;
 mod provider;
 mod sessions;
 mod tickets;

@@ -1,6 +1,6 @@
 //! Handshakes with backends.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,14 +12,15 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::{
-    errors, provider,
+    errors, observer, provider,
     sessions::{ConnectionSessions, EndpointSessions},
     verifier::BackendVerifier,
 };
 use crate::{
-    Alpn, PeerInfo, PolicyError, TlsStream, UpstreamEndpointTls, UpstreamTls,
+    Alpn, Inspection, PeerInfo, PolicyError, TlsStream, UpstreamEndpointTls, UpstreamTls,
     classify::Side,
     iana,
+    inspect::{self, Observer},
     offer::{self, AlpnOffer},
     read_ahead::ReadAhead,
     sessions::Endpoints,
@@ -37,6 +38,7 @@ pub(super) struct Upstream {
 struct Base {
     policy: Arc<UpstreamTlsPolicy>,
     config: ClientConfig,
+    verifier: Arc<BackendVerifier>,
 }
 
 /// The policy towards one endpoint.
@@ -51,13 +53,14 @@ impl Upstream {
         let settings = policy.settings();
         let setup = |error: &dyn std::fmt::Display| PolicyError::Setup(error.to_string());
         let verifier = Verifier::new(settings.peer.clone()).map_err(|error| setup(&error))?;
+        let verifier = Arc::new(BackendVerifier::new(verifier));
         let provider = provider::with(&settings.cipher_suites, &settings.groups)?;
         let versions = provider::versions(offer::versions(settings)?);
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&versions)
             .map_err(|error| setup(&error))?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(BackendVerifier::new(verifier)));
+            .with_custom_certificate_verifier(verifier.clone());
         let mut config = match &settings.client_certificate {
             Some(ours) => builder
                 .with_client_auth_cert(ours.chain().to_vec(), ours.key().clone_key())
@@ -65,7 +68,7 @@ impl Upstream {
             None => builder.with_no_client_auth(),
         };
         config.resumption = Resumption::disabled();
-        Ok(Self { base: Arc::new(Base { policy, config }), endpoints: Endpoints::new() })
+        Ok(Self { base: Arc::new(Base { policy, config, verifier }), endpoints: Endpoints::new() })
     }
 }
 
@@ -91,17 +94,45 @@ impl UpstreamEndpointTls for Endpoint {
         request_host: Option<&str>,
         alpn: &[Alpn],
     ) -> Result<(TlsStream, PeerInfo), TlsError> {
+        self.shake_hands(io, request_host, alpn, &self.sessions, None).await
+    }
+
+    async fn inspect(
+        &self,
+        io: TcpStream,
+        request_host: Option<&str>,
+        alpn: &[Alpn],
+        patience: Duration,
+    ) -> Inspection {
+        let (sessions, observer) = (Arc::new(EndpointSessions::new()), Observer::default());
+        let result = self.shake_hands(io, request_host, alpn, &sessions, Some(&observer)).await;
+        inspect::conclude(result, &observer, patience).await
+    }
+}
+
+impl Endpoint {
+    async fn shake_hands(
+        &self,
+        io: TcpStream,
+        request_host: Option<&str>,
+        alpn: &[Alpn],
+        sessions: &Arc<EndpointSessions>,
+        observer: Option<&Observer>,
+    ) -> Result<(TlsStream, PeerInfo), TlsError> {
         let settings = self.base.policy.settings();
         let protocols = AlpnOffer::new(settings, alpn);
         let name = offer::server_name(&settings.sni, request_host)
             .and_then(|name| ServerName::try_from(name.as_str().to_owned()).ok());
         // rustls sends no server_name extension for an address.
         let name = name.unwrap_or_else(|| ServerName::IpAddress(self.address.ip().into()));
-        let sessions = Arc::new(ConnectionSessions::new(self.sessions.clone(), name.to_str().into()));
+        let sessions = Arc::new(ConnectionSessions::new(sessions.clone(), name.to_str().into()));
         let mut config = self.base.config.clone();
         config.alpn_protocols = protocols.ids().to_vec();
         if settings.resumption {
             config.resumption = Resumption::store(sessions.clone());
+        }
+        if let Some(observer) = observer {
+            observer::observe(&mut config, &self.base.verifier, observer);
         }
         let connecting = TlsConnector::from(Arc::new(config)).connect(name, ReadAhead::new(io, Bytes::new()));
         let stream = connecting.into_fallible().await.map_err(|(error, io)| {

@@ -50,7 +50,10 @@ impl FrontendVerifier {
 }
 
 /// Leaf and intermediates as one chain.
-fn chain<'a>(leaf: &CertificateDer<'a>, intermediates: &[CertificateDer<'a>]) -> Vec<CertificateDer<'a>> {
+pub(super) fn chain<'a>(
+    leaf: &CertificateDer<'a>,
+    intermediates: &[CertificateDer<'a>],
+) -> Vec<CertificateDer<'a>> {
     std::iter::once(leaf.clone()).chain(intermediates.iter().cloned()).collect()
 }
 
