@@ -15,6 +15,7 @@ mod filter;
 mod hostname;
 mod keys;
 mod listener;
+mod observed;
 mod reason;
 mod route;
 mod snapshot;
@@ -31,10 +32,13 @@ pub use filter::{
 pub use hostname::{HostPattern, HostPatternError};
 pub use keys::{BackendKey, EndpointsKey, ListenerKey, ObjectName, RouteKey, RouteKind, RuleKey};
 pub use listener::{ClientValidation, ClientValidationMode, Listener, ListenerProtocol, ListenerTls};
+pub use observed::{EndpointReport, FailedHandshake, Handshake, PresentedLeaf};
 pub use reason::FailureReason;
 pub use route::{
     AttachedHost, Attachment, BackendTarget, HttpMatch, HttpRule, InvalidBackend, KeyValueMatch, PathMatch,
     Retry, StringMatch, Timeouts, WeightedBackend,
 };
 pub use snapshot::{Changes, Snapshot, Update};
-pub use tls_policy::{CipherSuite, Group, PolicyId, Sni, TlsVersion, UpstreamTlsPolicy, UpstreamTlsSettings};
+pub use tls_policy::{
+    CipherSuite, Group, PolicyId, Sni, TlsVersion, Trust, UpstreamTlsPolicy, UpstreamTlsSettings,
+};

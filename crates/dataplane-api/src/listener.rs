@@ -26,6 +26,20 @@ pub struct Listener {
     pub tls: Option<ListenerTls>,
 }
 
+impl Listener {
+    /// The addresses that set it apart from listeners of other addresses on the same port; empty is every one. The
+    /// unspecified address (`0.0.0.0` or `::`) is every one, too.
+    pub fn own_addresses(&self) -> &[IpAddr] {
+        if self.addresses.iter().any(IpAddr::is_unspecified) { &[] } else { &self.addresses }
+    }
+
+    /// Whether some address is listened on by both, so that on one port only their hosts tell them apart.
+    pub fn meets(&self, other: &Self) -> bool {
+        let (own, others) = (self.own_addresses(), other.own_addresses());
+        own.is_empty() || others.is_empty() || own.iter().any(|address| others.contains(address))
+    }
+}
+
 /// The protocols of listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[expect(missing_docs, reason = "the API's own names")]

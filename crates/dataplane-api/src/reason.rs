@@ -25,6 +25,8 @@ pub enum FailureReason {
     DownstreamTls(TlsError),
     /// The backend reset or closed the connection before its response: 502.
     UpstreamReset,
+    /// The policy that the connection was made under trusts less now, and the request did not end in time: 502.
+    TrustRevoked,
     /// The backend's response breaks its protocol: 502.
     UpstreamProtocol,
     /// The request's time limit passed: 504.
@@ -60,6 +62,7 @@ impl FailureReason {
             Self::ConnectTimeout => "ConnectTimeout",
             Self::UpstreamTls(error) | Self::DownstreamTls(error) => error.reason(),
             Self::UpstreamReset => "UpstreamReset",
+            Self::TrustRevoked => "TrustRevoked",
             Self::UpstreamProtocol => "UpstreamProtocol",
             Self::RequestTimeout => "RequestTimeout",
             Self::BackendTimeout => "BackendTimeout",
@@ -82,6 +85,7 @@ impl FailureReason {
             | Self::ConnectFailed
             | Self::UpstreamTls(_)
             | Self::UpstreamReset
+            | Self::TrustRevoked
             | Self::UpstreamProtocol => 502,
             Self::NoEndpoint | Self::Overloaded => 503,
             Self::ConnectTimeout | Self::RequestTimeout | Self::BackendTimeout => 504,

@@ -1,9 +1,13 @@
 //! A TLS policy: what a user's BackendTLSPolicy and Gateway mean, compiled into plain data.
 
+mod shrinks;
+
 use std::{fmt, sync::Arc};
 
 use lasthop_tls_verify::{CertifiedKey, ContentHasher, ContentId, DnsName, PeerRequirements};
 use serde::Serialize;
+
+pub use shrinks::Trust;
 
 /// The address of everything that decides trust. Sessions and pooled connections belong to it; anything that changes
 /// makes a new one.

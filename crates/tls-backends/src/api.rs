@@ -8,6 +8,7 @@ use lasthop_dataplane_api::{
     HostPattern, ListenerTls, PolicyId, TlsCapabilities, TlsVersion, UpstreamTlsPolicy,
 };
 use lasthop_tls_verify::TlsError;
+use pki_types::{CertificateDer, UnixTime};
 use tokio::net::TcpStream;
 
 use crate::{Inspection, TlsStream};
@@ -82,6 +83,10 @@ pub struct PeerInfo {
     pub cipher_suite: &'static str,
     /// The key exchange group's IANA name, if the stack tells.
     pub group: Option<&'static str>,
+    /// The certificate it presented; of a resumed session, the one it began with.
+    pub leaf: Option<CertificateDer<'static>>,
+    /// When that certificate expires.
+    pub not_after: Option<UnixTime>,
 }
 
 /// TLS of the HTTPS listeners that share a port.

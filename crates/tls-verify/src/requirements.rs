@@ -1,5 +1,7 @@
 //! What a policy demands of a peer's certificate.
 
+mod covers;
+
 use std::sync::Arc;
 
 use serde::Serialize;

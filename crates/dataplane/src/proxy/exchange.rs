@@ -190,6 +190,7 @@ pub(super) fn is_upstream(reason: &FailureReason) -> bool {
         | R::ConnectTimeout
         | R::UpstreamTls(_)
         | R::UpstreamReset
+        | R::TrustRevoked
         | R::UpstreamProtocol
         | R::RequestTimeout
         | R::BackendTimeout => true,

@@ -50,6 +50,7 @@ fn grpc_response(reason: &FailureReason) -> Response<Bytes> {
         | R::ConnectFailed
         | R::UpstreamTls(_)
         | R::UpstreamReset
+        | R::TrustRevoked
         | R::UpstreamProtocol
         | R::Overloaded => ("14", "unavailable"),
     };

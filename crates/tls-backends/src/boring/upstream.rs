@@ -17,8 +17,8 @@ use boring::{
 };
 use bytes::Bytes;
 use lasthop_dataplane_api::{PolicyId, UpstreamTlsPolicy};
-use lasthop_tls_verify::{TlsError, Verifier};
-use pki_types::UnixTime;
+use lasthop_tls_verify::{TlsError, Verifier, leaf_not_after};
+use pki_types::{CertificateDer, UnixTime};
 use tokio::net::TcpStream;
 
 use super::{
@@ -235,12 +235,16 @@ impl Endpoint {
         let stream =
             handshake::complete(started, Side::Upstream, verdict).await.map_err(|e| protocols.complete(e))?;
         let ssl = stream.ssl();
+        // BoringSSL keeps it with the session.
+        let leaf = ssl.peer_certificate().and_then(|leaf| leaf.to_der().ok()).map(CertificateDer::from);
         let info = PeerInfo {
             version: context::version_of(ssl.version2()),
             alpn: protocols.judge(ssl.selected_alpn_protocol())?,
             resumed: ssl.session_reused(),
             cipher_suite: iana::suite_name(ssl.current_cipher().map_or(0, |cipher| cipher.protocol_id())),
             group: ssl.curve().and_then(iana::group_name),
+            not_after: leaf.as_ref().and_then(leaf_not_after),
+            leaf,
         };
         Ok((TlsStream(Inner::Boring(stream)), info))
     }

@@ -142,8 +142,7 @@ impl Endpoint {
         let connection = stream.get_ref().1;
         let info = PeerInfo { alpn: protocols.judge(connection.alpn_protocol())?, ..describe(connection) };
         if !info.resumed {
-            let leaf = connection.peer_certificates().and_then(|chain| chain.first());
-            sessions.verified(leaf.and_then(leaf_not_after));
+            sessions.verified(info.not_after);
         }
         Ok((TlsStream(Inner::RustlsClient(stream)), info))
     }
@@ -152,11 +151,15 @@ impl Endpoint {
 fn describe(connection: &ClientConnection) -> PeerInfo {
     let suite = connection.negotiated_cipher_suite().map(|suite| u16::from(suite.suite()));
     let group = connection.negotiated_key_exchange_group().map(|group| u16::from(group.name()));
+    // rustls keeps the chain with the session.
+    let leaf = connection.peer_certificates().and_then(|chain| chain.first());
     PeerInfo {
         version: provider::version_of(connection.protocol_version()),
         alpn: None,
         resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
         cipher_suite: iana::suite_name(suite.unwrap_or_default()),
         group: group.and_then(iana::group_name),
+        leaf: leaf.map(|leaf| leaf.clone().into_owned()),
+        not_after: leaf.and_then(leaf_not_after),
     }
 }
