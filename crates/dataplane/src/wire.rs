@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
+use lasthop_dataplane_api::FailureReason;
 use lasthop_tls_backends::{TlsStream, classify_io};
 use lasthop_tls_verify::TlsError;
 use tokio::{
@@ -90,11 +91,10 @@ impl Activity {
         self.last.store(clock::now(), Relaxed);
     }
 
-    /// What the peer said in TLS before it broke the connection off. In TLS 1.3 a backend refuses our certificate, or the
-    /// lack of one, only after the handshake is done for us (RFC 8446 §4.4.2.4). A connection that just ends is no
-    /// statement.
-    pub(crate) fn statement(&self) -> Option<&TlsError> {
-        self.statement.get()
+    /// Why a connection to a backend ended without a response: for what the backend said in TLS, if it did. In TLS 1.3
+    /// it refuses our certificate, or the lack of one, only after the handshake is done for us (RFC 8446 §4.4.2.4).
+    pub(crate) fn broken_off(&self) -> FailureReason {
+        self.statement.get().cloned().map_or(FailureReason::UpstreamReset, FailureReason::UpstreamTls)
     }
 
     fn note_error(&self, error: &io::Error) {
@@ -143,6 +143,28 @@ impl Wire {
         self
     }
 
+    /// Passes a result of writing on. When writing fails, what the peer said before it went may stand unread: its alert
+    /// is noted; its data stays readable.
+    fn explained<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if let (Poll::Ready(Err(error)), Transport::Tls(stream)) = (&result, &mut self.transport)
+            && matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+        {
+            let mut bytes = [0; 512];
+            let mut unread = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut **stream).poll_read(cx, &mut unread) {
+                Poll::Ready(Err(error)) => self.activity.note_error(&error),
+                // The runtime has not heard yet that the socket is broken. It will at once: a socket that takes no bytes
+                // because the peer is gone is ready to be read, and reading has left the task's waker.
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if !unread.filled().is_empty() => {
+                    self.prefix = [&self.prefix, unread.filled()].concat().into();
+                }
+                Poll::Ready(Ok(())) => {}
+            }
+        }
+        result
+    }
+
     /// When its bytes last moved.
     pub(crate) fn activity(&self) -> &Arc<Activity> {
         &self.activity
@@ -189,7 +211,7 @@ impl AsyncWrite for Wire {
         if result.is_ready() {
             self.activity.moved(false);
         }
-        result
+        self.explained(cx, result)
     }
 
     fn poll_write_vectored(
@@ -204,7 +226,7 @@ impl AsyncWrite for Wire {
         if result.is_ready() {
             self.activity.moved(false);
         }
-        result
+        self.explained(cx, result)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -215,10 +237,11 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.transport {
+        let result = match &mut self.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Transport::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
-        }
+        };
+        self.explained(cx, result)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

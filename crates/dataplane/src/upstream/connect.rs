@@ -19,12 +19,13 @@ use super::{
     Endpoint, InFlight, Lease, Want,
     connection::{Connected, Http2Connection, OpenConnection},
     pool::Pool,
+    revocation::{Connections, FirstTask},
 };
 use crate::{
     metrics::Side,
     proxy::RequestBody,
     wire::{self, Activity, Wire},
-    worker::{LocalExecutor, Worker},
+    worker::Worker,
 };
 
 /// A connection to the endpoint that speaks what is wanted. `fresh` passes over idle HTTP/1.1 connections.
@@ -82,7 +83,7 @@ async fn connect(
     let result = tokio::time::timeout(worker.limits.connect_timeout, attempt).await;
     let result = result.unwrap_or_else(|_| {
         Err(match in_handshake {
-            true => handshake_failed(worker, TlsError::Timeout),
+            true => handshake_failed(worker, endpoint, TlsError::Timeout),
             false => FailureReason::ConnectTimeout,
         })
     });
@@ -96,7 +97,10 @@ async fn connect(
     result
 }
 
-fn handshake_failed(worker: &Worker, error: TlsError) -> FailureReason {
+fn handshake_failed(worker: &Worker, endpoint: &Endpoint, error: TlsError) -> FailureReason {
+    if let Some(hop) = &endpoint.tls {
+        worker.metrics.peers.refused((hop.policy, endpoint.address), &error);
+    }
     worker.counters.handshakes.count((Side::Upstream, error.reason(), false));
     FailureReason::UpstreamTls(error)
 }
@@ -124,8 +128,9 @@ async fn establish(
                 .tls
                 .connect(stream, host, offer(want))
                 .await
-                .map_err(|error| handshake_failed(worker, error))?;
+                .map_err(|error| handshake_failed(worker, endpoint, error))?;
             worker.counters.handshakes.count((Side::Upstream, "ok", peer.resumed));
+            worker.metrics.peers.met((hop.policy, endpoint.address), &peer);
             (Wire::tls(stream, activity.clone()), Some(peer))
         }
     };
@@ -135,16 +140,16 @@ async fn establish(
     let io = TokioIo::new(wire);
     if http2 {
         let (sender, connection) =
-            worker.http2_client.handshake(io).await.map_err(|_| FailureReason::UpstreamReset)?;
+            worker.http2_client(FirstTask::of(&endpoint.connections)).handshake(io).await.map_err(|_| connected.activity.broken_off())?;
         let streams = Rc::new(Cell::new(worker.limits.http2_streams));
-        run(open, observed(connection, worker.limits.http2_streams, streams.clone()));
+        run(&endpoint.connections, open, observed(connection, worker.limits.http2_streams, streams.clone()));
         let connection = Rc::new(Http2Connection::new(sender, connected, streams));
         pool.put_http2(connection.clone());
         Ok(Lease::http2(connection, false, pool, in_flight))
     } else {
         let (sender, connection) =
-            worker.http1_client.handshake(io).await.map_err(|_| FailureReason::UpstreamReset)?;
-        run(open, connection.with_upgrades());
+            worker.http1_client.handshake(io).await.map_err(|_| connected.activity.broken_off())?;
+        run(&endpoint.connections, open, connection.with_upgrades());
         Ok(Lease::http1(sender, connected, false, pool, most_idle(worker), in_flight))
     }
 }
@@ -176,7 +181,7 @@ fn speaks_http2(want: Want, tls: Option<&PeerInfo>) -> Result<bool, FailureReaso
 
 /// Drives an HTTP/2 connection and notes how many streams the peer allows, up to our own limit.
 async fn observed(
-    connection: http2::Connection<TokioIo<Wire>, RequestBody, LocalExecutor>,
+    connection: http2::Connection<TokioIo<Wire>, RequestBody, FirstTask>,
     most: u32,
     streams: Rc<Cell<u32>>,
 ) -> hyper::Result<()> {
@@ -191,11 +196,16 @@ async fn observed(
 }
 
 /// Lets a connection run beside the requests that use it.
-fn run(open: OpenConnection, connection: impl Future<Output = hyper::Result<()>> + 'static) {
-    tokio::task::spawn_local(async move {
+fn run(
+    connections: &Connections,
+    open: OpenConnection,
+    connection: impl Future<Output = hyper::Result<()>> + 'static,
+) {
+    let task = tokio::task::spawn_local(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "backend connection ended");
         }
         drop(open);
     });
+    connections.add(task.abort_handle());
 }

@@ -243,7 +243,5 @@ fn meaning(error: &hyper::Error, activity: &Activity) -> (FailureReason, Progres
                 _ => false,
             }
     });
-    let reason =
-        activity.statement().cloned().map_or(FailureReason::UpstreamReset, FailureReason::UpstreamTls);
-    (reason, if refused { Progress::Refused } else { Progress::Unknown })
+    (activity.broken_off(), if refused { Progress::Refused } else { Progress::Unknown })
 }

@@ -86,11 +86,18 @@ impl Bridge {
 
 impl Read for Bridge {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.send_some().map_err(never_retried)?;
+        let sent = self.send_some();
         let mut out = ReadBuf::new(out);
-        match Pin::new(&mut self.io).poll_read(&mut Context::from_waker(&self.waker), &mut out) {
-            Poll::Ready(result) => result.map(|()| out.filled().len()).map_err(never_retried),
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        match (Pin::new(&mut self.io).poll_read(&mut Context::from_waker(&self.waker), &mut out), sent) {
+            // What the peer said before it went is worth more than that it went.
+            (Poll::Ready(result), _) => result.map(|()| out.filled().len()).map_err(never_retried),
+            // A broken socket is ready to be read as soon as the runtime hears of it.
+            (Poll::Pending, Err(error))
+                if !matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) =>
+            {
+                Err(never_retried(error))
+            }
+            (Poll::Pending, _) => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 }
