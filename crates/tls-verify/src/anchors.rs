@@ -5,7 +5,7 @@ use std::fmt;
 use pki_types::{CertificateDer, TrustAnchor, pem::PemObject};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use crate::{ContentHasher, ContentId};
+use crate::{ContentHasher, ContentId, details::Details};
 
 /// A parsed set of CA certificates. Build it once per distinct content and share it.
 pub struct TrustAnchors {
@@ -121,6 +121,14 @@ impl TrustAnchors {
     /// The distinguished names of the CAs: the contents of their SEQUENCEs, without tag and length.
     pub fn subjects(&self) -> impl Iterator<Item = &[u8]> {
         self.anchors.iter().map(|anchor| anchor.subject.as_ref())
+    }
+
+    /// Whether the anchor's certificate, or one of several with its name and key, may sign revocation lists.
+    pub(crate) fn may_sign_crls(&self, anchor: &TrustAnchor<'_>) -> bool {
+        let mut same = self.anchors.iter().zip(&self.certificates).filter(|(known, _)| {
+            known.subject == anchor.subject && known.subject_public_key_info == anchor.subject_public_key_info
+        });
+        same.any(|(_, certificate)| Details::of(certificate).is_some_and(|details| details.may_sign_crls()))
     }
 
     /// The same, as webpki takes them.

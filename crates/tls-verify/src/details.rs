@@ -14,16 +14,36 @@ const LONGEST_NAME: usize = 128;
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
 const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
+const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
+const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
+/// P-256, P-384 and P-521, with their numbers as groups of TLS (RFC 8422 §5.1.1).
+const CURVES: [(&[u8], u16); 3] = [
+    (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7], 23),
+    (&[0x2b, 0x81, 4, 0, 0x22], 24),
+    (&[0x2b, 0x81, 4, 0, 0x23], 25),
+];
+
 const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
+
+/// A public key, as far as it decides whether both stacks can shake hands with it.
+#[derive(Default)]
+enum Key {
+    /// Its size in bits.
+    Rsa(usize),
+    /// Its curve's number in TLS.
+    Ecdsa(u16),
+    Ed25519,
+    #[default]
+    Other,
+}
 
 /// Parts of one certificate. Read by [`Details::of`] after webpki has parsed it.
 #[derive(Default)]
 pub(crate) struct Details<'a> {
     pub(crate) not_after: Option<UnixTime>,
-    /// The size of the key in bits if it is RSA.
-    rsa_bits: Option<usize>,
+    key: Key,
     /// The first octet of the bits, digitalSignature being the highest.
     key_usage: Option<u8>,
     extended_key_usage: Option<&'a [u8]>,
@@ -46,7 +66,7 @@ impl<'a> Details<'a> {
         let (tag, text) = validity.next()?;
         let not_after = UnixTime::since_unix_epoch(std::time::Duration::from_secs(der::time(tag, text)?));
         let mut details =
-            Self { not_after: Some(not_after), rsa_bits: rsa_bits(Reader::new(key)), ..Self::default() };
+            Self { not_after: Some(not_after), key: Key::of(key).unwrap_or_default(), ..Self::default() };
         body.optional(0x81);
         body.optional(0x82);
         if let Some(extensions) = body.optional(0xa3) {
@@ -79,9 +99,19 @@ impl<'a> Details<'a> {
         self.key_usage.is_none_or(|bits| bits & 0x80 != 0)
     }
 
-    /// The size of an RSA key that is too small or too large to be used; `None` if the key is fine.
-    pub(crate) fn unfit_rsa_bits(&self) -> Option<usize> {
-        self.rsa_bits.filter(|bits| !RSA_BITS.contains(bits))
+    /// What is wrong with a key that one stack or both cannot shake hands with; `None` if it is fine.
+    pub(crate) fn unfit_key(&self) -> Option<String> {
+        match self.key {
+            Key::Ecdsa(_) | Key::Ed25519 => None,
+            Key::Rsa(bits) if RSA_BITS.contains(&bits) => None,
+            Key::Rsa(bits) => Some(format!("its RSA key has {bits} bits; 2048 to 8192 are taken")),
+            Key::Other => Some("its key is not RSA, P-256, P-384, P-521 or Ed25519".to_owned()),
+        }
+    }
+
+    /// Whether the key may sign revocation lists (RFC 5280 §4.2.1.3); true without the extension.
+    pub(crate) fn may_sign_crls(&self) -> bool {
+        self.key_usage.is_none_or(|bits| bits & 0x02 != 0)
     }
 
     /// Whether the extended key usage names this purpose; true without the extension.
@@ -114,12 +144,26 @@ impl<'a> Details<'a> {
     }
 }
 
-/// The size of the key in a SubjectPublicKeyInfo, if it is RSA (RFC 3279 §2.3.1).
-fn rsa_bits(mut key: Reader<'_>) -> Option<usize> {
-    let algorithm = Reader::new(key.expect(der::SEQUENCE)?).expect(der::OID)?;
-    if algorithm != RSA {
-        return None;
+impl Key {
+    /// The key in a SubjectPublicKeyInfo (RFC 3279 §2.3, RFC 8410 §3); `None` if it is malformed.
+    fn of(key: &[u8]) -> Option<Self> {
+        let mut key = Reader::new(key);
+        let mut algorithm = Reader::new(key.expect(der::SEQUENCE)?);
+        Some(match algorithm.expect(der::OID)? {
+            RSA => Self::Rsa(rsa_bits(key)?),
+            EC => {
+                let curve = algorithm.expect(der::OID)?;
+                let known = CURVES.iter().find(|(id, _)| *id == curve);
+                known.map_or(Self::Other, |(_, number)| Self::Ecdsa(*number))
+            }
+            ED25519 => Self::Ed25519,
+            _ => Self::Other,
+        })
     }
+}
+
+/// The size of the key that follows the algorithm.
+fn rsa_bits(mut key: Reader<'_>) -> Option<usize> {
     // A BIT STRING begins with the number of unused bits.
     let (_, key) = key.expect(der::BIT_STRING)?.split_first()?;
     let modulus = Reader::new(Reader::new(key).expect(der::SEQUENCE)?).expect(der::INTEGER)?;
@@ -131,6 +175,14 @@ fn rsa_bits(mut key: Reader<'_>) -> Option<usize> {
 /// When the certificate expires; `None` if it cannot be read.
 pub fn leaf_not_after(certificate: &CertificateDer<'_>) -> Option<UnixTime> {
     Details::of(certificate).and_then(|details| details.not_after)
+}
+
+/// The number in TLS (RFC 8422 §5.1.1) of the curve the certificate's key is on; `None` if it is no ECDSA key.
+pub fn leaf_curve(certificate: &CertificateDer<'_>) -> Option<u16> {
+    match Details::of(certificate)?.key {
+        Key::Ecdsa(number) => Some(number),
+        _ => None,
+    }
 }
 
 /// The text with everything but graphic ASCII escaped, so that it can stand in a log.
@@ -170,6 +222,29 @@ mod tests {
         assert_eq!(presented[1], "IP:2001:db8::1");
         assert_eq!(presented[2].chars().count(), "DNS:".len() + LONGEST_NAME + 1);
         assert_eq!(presented[MOST_NAMES], "27 more");
+    }
+
+    #[test]
+    fn keys_are_told_apart() {
+        let key = |key: rcgen::KeyPair| {
+            let der = rcgen::CertificateParams::new(vec![]).unwrap().self_signed(&key).unwrap();
+            (leaf_curve(der.der()), Details::of(der.der()).unwrap().unfit_key())
+        };
+        let of = |algorithm| key(rcgen::KeyPair::generate_for(algorithm).unwrap());
+        assert_eq!(of(&rcgen::PKCS_ECDSA_P256_SHA256), (Some(23), None));
+        assert_eq!(of(&rcgen::PKCS_ECDSA_P384_SHA384), (Some(24), None));
+        assert_eq!(of(&rcgen::PKCS_ECDSA_P521_SHA512), (Some(25), None));
+        assert_eq!(of(&rcgen::PKCS_ED25519), (None, None));
+        // P-192 is no curve of ours; nor is Ed448.
+        let unfit = |algorithm: &[u8]| {
+            let info = [&[0x30, algorithm.len() as u8][..], algorithm, &[3, 2, 0, 4]].concat();
+            Details { key: Key::of(&info).unwrap_or_default(), ..Details::default() }.unfit_key().is_some()
+        };
+        assert!(unfit(&[
+            6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 1
+        ]));
+        assert!(unfit(&[6, 3, 0x2b, 0x65, 0x71]));
+        assert!(!unfit(&[6, 3, 0x2b, 0x65, 0x70]));
     }
 
     #[test]

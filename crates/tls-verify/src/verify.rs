@@ -119,10 +119,8 @@ impl Verifier {
         if !details.may_sign() {
             return Err(TlsError::WrongKeyUsage);
         }
-        if let Some(bits) = details.unfit_rsa_bits() {
-            return Err(TlsError::BadCertificate(format!(
-                "its RSA key has {bits} bits; 2048 to 8192 are taken"
-            )));
+        if let Some(what) = details.unfit_key() {
+            return Err(TlsError::BadCertificate(what));
         }
         if self.requirements.mode == VerifyMode::None {
             // The peer has proved to hold the leaf's key only, so no other key can be pinned.
@@ -192,6 +190,10 @@ impl Verifier {
             return Err(TlsError::ConstraintViolation(format!(
                 "{depth} intermediate certificates, the policy allows {most}"
             )));
+        }
+        // webpki asks this of intermediates only: the anchors it is given carry no key usage.
+        if !self.crls.is_empty() && !self.requirements.anchors.may_sign_crls(path.anchor()) {
+            return Err(TlsError::RevocationUnknown);
         }
         if self.requirements.pins.is_empty() {
             return Ok(());

@@ -192,6 +192,27 @@ fn lists_revoke_and_must_speak_for_everyone() {
 }
 
 #[test]
+fn an_anchor_that_may_not_sign_lists_speaks_for_nobody() {
+    for (usages, expected) in [
+        (vec![KeyUsagePurpose::KeyCertSign], Err(TlsError::RevocationUnknown)),
+        (vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign], Ok(())),
+        (vec![], Ok(())),
+    ] {
+        let mut params = ca_params("root");
+        params.key_usages = usages.clone();
+        let key = KeyPair::generate().unwrap();
+        let der = params.self_signed(&key).unwrap().der().clone();
+        // What signs the list says it may; only the certificate in the bundle says otherwise.
+        let ca = Ca { der, issuer: Issuer::new(ca_params("root"), key) };
+        let leaf = ca.issue(leaf_params(8));
+        let of =
+            |crls: Vec<Arc<[u8]>>| verdict(with(ca.requirements(), |r| r.crls = crls), &[&leaf]).map(|_| ());
+        assert_eq!(of(vec![ca.crl(7, 2026)]), expected, "{usages:?}");
+        assert_eq!(of(vec![]), Ok(()));
+    }
+}
+
+#[test]
 fn a_list_that_cannot_be_parsed_is_named() {
     let ca = Ca::root("ca");
     let requirements =
