@@ -64,21 +64,15 @@ fn suite_list(suites: &[CipherSuite]) -> String {
     names.collect::<Vec<_>>().join(":")
 }
 
-/// BoringSSL's names.
+/// BoringSSL's names. In TLS 1.2 the list also says which curves a backend's certificate may have (RFC 8422 §5.1):
+/// rustls is taught the same in `rustls::verifier`.
 fn group_list(groups: &[Group]) -> String {
     let asked = if groups.is_empty() { &iana::GROUPS[..] } else { groups };
-    let mut names: Vec<_> = asked
-        .iter()
-        .map(|group| match group {
-            Group::X25519MLKEM768 => "X25519MLKEM768",
-            Group::X25519 => "X25519",
-            Group::Secp256r1 => "P-256",
-            Group::Secp384r1 => "P-384",
-        })
-        .collect();
-    if groups.is_empty() {
-        // In TLS 1.2 the list also says which curves a certificate may have (RFC 8422 §5.1).
-        names.push("P-521");
-    }
-    names.join(":")
+    let names = asked.iter().map(|group| match group {
+        Group::X25519MLKEM768 => "X25519MLKEM768",
+        Group::X25519 => "X25519",
+        Group::Secp256r1 => "P-256",
+        Group::Secp384r1 => "P-384",
+    });
+    names.collect::<Vec<_>>().join(":")
 }

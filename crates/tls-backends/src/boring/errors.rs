@@ -12,6 +12,8 @@ use crate::classify::{self, NOT_OFFERED, Side};
 
 /// ERR_LIB_SSL, which `boring` does not name.
 const TLS: i32 = 16;
+/// ERR_LIB_EVP, which reads and uses keys.
+const KEYS: i32 = 6;
 /// Reasons from here on are alerts of the peer, plus this.
 const ALERTS: i32 = 1000;
 
@@ -51,6 +53,19 @@ fn from_stack(stack: &ErrorStack, side: Side) -> TlsError {
     {
         return classify::from_alert(alert, side);
     }
+    // What a key's own routines say first differs with the kind of key.
+    let bad = |what: &str| TlsError::BadCertificate(what.to_owned());
+    if stack
+        .errors()
+        .iter()
+        .any(|error| error.library_code() == TLS && error.reason() == Some("BAD_SIGNATURE"))
+    {
+        return bad("the handshake's signature is wrong");
+    }
+    if stack.errors().iter().any(|error| error.library_code() == KEYS) {
+        // Found before the verifier is asked, which would say the same.
+        return bad("its key is of a kind that cannot be read");
+    }
     match error.reason().unwrap_or_default() {
         "KEY_USAGE_BIT_INCORRECT" => TlsError::WrongKeyUsage,
         "PEER_DID_NOT_RETURN_A_CERTIFICATE" => TlsError::NoPeerCertificate,
@@ -62,15 +77,14 @@ fn from_stack(stack: &ErrorStack, side: Side) -> TlsError {
         | "NO_SHARED_GROUP"
         | "NO_COMMON_SIGNATURE_ALGORITHMS"
         | "WRONG_CURVE"
+        | "BAD_ECC_CERT"
         | "WRONG_CIPHER_RETURNED"
         | "UNKNOWN_CIPHER_RETURNED"
         | "NO_CIPHERS_SPECIFIED" => TlsError::NoCommonCipher,
         "UNSUPPORTED_PROTOCOL" | "WRONG_SSL_VERSION" | "NO_SUPPORTED_VERSIONS_ENABLED" => {
             TlsError::NoCommonVersion
         }
-        "BAD_SIGNATURE" | "WRONG_SIGNATURE_TYPE" => {
-            TlsError::BadCertificate("the handshake's signature is wrong".to_owned())
-        }
+        "WRONG_SIGNATURE_TYPE" => bad("the handshake's signature is wrong"),
         reason => TlsError::ProtocolViolation(reason.to_lowercase().replace('_', " ")),
     }
 }

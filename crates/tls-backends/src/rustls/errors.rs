@@ -13,6 +13,9 @@ use crate::classify::{self, NOT_OFFERED, Side};
 
 const KEY_USAGE: PeerMisbehaved = PeerMisbehaved::KeyUpdateReceivedInQuicConnection;
 
+/// The certificate's curve is none of the groups on offer. The alert is illegal_parameter, as BoringSSL sends it.
+pub(super) const CURVE_NOT_OFFERED: PeerMisbehaved = PeerMisbehaved::SelectedUnofferedKxGroup;
+
 /// A verdict as rustls takes it from a verifier.
 pub(super) fn refuse(verdict: TlsError) -> Error {
     Error::InvalidCertificate(match verdict {
@@ -65,6 +68,7 @@ pub(crate) fn tls_error(error: &Error, side: Side) -> TlsError {
         Error::AlertReceived(alert) => classify::from_alert(u8::from(*alert), side),
         Error::NoApplicationProtocol => TlsError::AlpnMismatch { offered: Vec::new(), selected: None },
         Error::PeerMisbehaved(KEY_USAGE) => TlsError::WrongKeyUsage,
+        Error::PeerMisbehaved(CURVE_NOT_OFFERED) => TlsError::NoCommonCipher,
         Error::PeerMisbehaved(PeerMisbehaved::SelectedUnofferedApplicationProtocol) => {
             TlsError::AlpnMismatch { offered: Vec::new(), selected: Some(NOT_OFFERED.to_owned()) }
         }

@@ -53,9 +53,9 @@ impl Upstream {
         let settings = policy.settings();
         let setup = |error: &dyn std::fmt::Display| PolicyError::Setup(error.to_string());
         let verifier = Verifier::new(settings.peer.clone()).map_err(|error| setup(&error))?;
-        let verifier = Arc::new(BackendVerifier::new(verifier));
         let provider = provider::with(&settings.cipher_suites, &settings.groups)?;
         let versions = provider::versions(offer::versions(settings)?);
+        let verifier = Arc::new(BackendVerifier::new(verifier, &provider));
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&versions)
             .map_err(|error| setup(&error))?

@@ -2,20 +2,25 @@
 
 use std::{fmt, sync::Arc};
 
-use lasthop_tls_verify::Verifier;
+use lasthop_tls_verify::{Verifier, leaf_curve};
 use pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature},
+    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature},
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
 
-use super::{errors::refuse, provider};
+use super::{
+    errors::{self, refuse},
+    provider,
+};
 
 /// Verifies backends. The server name that rustls passes is what was sent as SNI; the policy's identities decide.
 pub(super) struct BackendVerifier {
     verifier: Verifier,
+    /// The groups on offer, by their numbers.
+    groups: Vec<u16>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -31,8 +36,10 @@ pub(super) struct FrontendVerifier {
 const MOST_HINTS: usize = 8 * 1024;
 
 impl BackendVerifier {
-    pub(super) fn new(verifier: Verifier) -> Self {
-        Self { verifier, algorithms: provider::default().signature_verification_algorithms }
+    /// For handshakes that offer the groups of this provider.
+    pub(super) fn new(verifier: Verifier, provider: &CryptoProvider) -> Self {
+        let groups = provider.kx_groups.iter().map(|group| u16::from(group.name())).collect();
+        Self { verifier, groups, algorithms: provider.signature_verification_algorithms }
     }
 }
 
@@ -76,6 +83,11 @@ impl ServerCertVerifier for BackendVerifier {
         leaf: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        // In TLS 1.2 the groups on offer are also the curves a certificate may have (RFC 8422 §5.1); BoringSSL checks
+        // that by itself.
+        if leaf_curve(leaf).is_some_and(|curve| !self.groups.contains(&curve)) {
+            return Err(errors::CURVE_NOT_OFFERED.into());
+        }
         verify_tls12_signature(message, leaf, signed, &self.algorithms)
     }
 

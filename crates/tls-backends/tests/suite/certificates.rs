@@ -8,6 +8,10 @@ use rcgen::{
 };
 use std::sync::Arc;
 
+mod raw_names;
+
+use raw_names::odd_names;
+
 use super::{
     client::{HOST, compile, connect, exchange, settings},
     peer::{Peer, config_with, provider},
@@ -272,4 +276,4 @@ macro_rules! matrix {
     )*};
 }
 
-matrix! { chains self_signed names constraints }
+matrix! { chains self_signed names odd_names constraints }

@@ -1,9 +1,11 @@
 //! Test bodies that run for each stack: `crate::STACK` says which.
 
+mod boring_peer;
 mod broken;
 mod certificates;
 mod client;
 mod downstream;
+mod floods;
 mod front;
 mod openssl;
 mod peer;

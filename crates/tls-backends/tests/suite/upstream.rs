@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{
     client::{HOST, compile, connect, connect_for, exchange, settings, stack},
     peer::{Peer, config, config_with, provider},
-    pki::{Ca, Chain},
+    pki::{Ca, Chain, leaf_params},
 };
 
 fn pki() -> (Ca, Chain) {
@@ -95,6 +95,59 @@ async fn groups_are_what_the_policy_says() {
     settings.groups = vec![Group::Secp384r1];
     let error = connect(&compile(settings), poor.address, &[]).await.err().unwrap();
     assert_eq!(error, TlsError::PeerAlert(40));
+}
+
+#[tokio::test]
+async fn groups_are_the_curves_of_certificates_in_tls12() {
+    let ca = Ca::new("ca");
+    let key = |algorithm| rcgen::KeyPair::generate_for(algorithm).unwrap();
+    let p256 = ca.issue_for(leaf_params(&["DNS:backend.example"]), key(&rcgen::PKCS_ECDSA_P256_SHA256));
+    let p521 = ca.issue_for(leaf_params(&["DNS:backend.example"]), key(&rcgen::PKCS_ECDSA_P521_SHA512));
+    let refused = Err(TlsError::NoCommonCipher);
+    for (chain, groups, tls12) in [
+        (&p256, vec![], Ok(())),
+        (&p256, vec![Group::X25519, Group::Secp256r1], Ok(())),
+        (&p256, vec![Group::X25519], refused.clone()),
+        (&p521, vec![], refused),
+    ] {
+        for (version, expected) in [(&TLS12, tls12), (&TLS13, Ok(()))] {
+            let mut peer = Peer::new(config_with(provider(), &[version], chain, None)).await;
+            let mut settings = settings(ca.anchors());
+            settings.groups = groups.clone();
+            let verdict = connect(&compile(settings), peer.address, &[]).await.map(|_| ());
+            assert_eq!(verdict, expected, "{groups:?} {version:?}");
+            if expected.is_err() {
+                assert_eq!(peer.alert().await, 47);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_same_groups_are_offered_by_default() {
+    let (ca, chain) = pki();
+    let offered = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Groups { shown: config(&chain, None).cert_resolver, offered: offered.clone() };
+    let mut server = config(&chain, None);
+    server.cert_resolver = Arc::new(seen);
+    let peer = Peer::new(server).await;
+    connect(&compile(settings(ca.anchors())), peer.address, &[]).await.unwrap();
+    assert_eq!(*offered.lock().unwrap(), [4588, 29, 23, 24]);
+}
+
+/// Remembers the groups of the last hello.
+#[derive(Debug)]
+struct Groups {
+    shown: Arc<dyn rustls::server::ResolvesServerCert>,
+    offered: Arc<std::sync::Mutex<Vec<u16>>>,
+}
+
+impl rustls::server::ResolvesServerCert for Groups {
+    fn resolve(&self, hello: rustls::server::ClientHello<'_>) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        let groups = hello.named_groups().into_iter().flatten().map(|group| u16::from(*group));
+        *self.offered.lock().unwrap() = groups.collect();
+        self.shown.resolve(hello)
+    }
 }
 
 #[tokio::test]
