@@ -15,6 +15,8 @@ use crate::worker::{BackendPlan, HopPlan};
 pub(super) struct Policies {
     compiled: HashMap<PolicyId, Compiled>,
     of: HashMap<BackendKey, PolicyId>,
+    /// The policies of backends that are or should be encrypted, as `namespace/name`.
+    named: HashMap<BackendKey, Arc<str>>,
 }
 
 struct Compiled {
@@ -35,6 +37,7 @@ impl Policies {
         let mut plans = Vec::with_capacity(changes.0.len());
         for (key, backend) in &changes.0 {
             left.extend(self.of.remove(key));
+            self.note_protection(key, backend.as_deref());
             let plan = backend.as_ref().map(|backend| {
                 let hop = match &backend.tls {
                     BackendTls::Plaintext(_) => HopPlan::Plaintext,
@@ -56,6 +59,24 @@ impl Policies {
         // Last, so that a policy that moves from one backend to another keeps its sessions.
         left.iter().for_each(|id| self.dismiss(id));
         plans
+    }
+
+    /// Nothing goes over to plaintext without a word. That is what removing a policy asks for; it may still be a
+    /// mistake.
+    fn note_protection(&mut self, key: &BackendKey, backend: Option<&Backend>) {
+        let now = match backend.map(|backend| &backend.tls) {
+            Some(BackendTls::Policy(policy)) => Some(policy.source.clone()),
+            Some(BackendTls::Refused(refusal)) => Some(refusal.policy.clone()),
+            Some(BackendTls::Plaintext(_)) | None => None,
+        };
+        let before = match now {
+            Some(now) => self.named.insert(key.clone(), now),
+            None => self.named.remove(key),
+        };
+        if let (Some(policy), Some(Backend { tls: BackendTls::Plaintext(_), .. })) = (before, backend) {
+            tracing::warn!(backend = %key, policy = %policy,
+                "the backend has lost its TLS policy: from now on it is spoken to in plaintext, unverified");
+        }
     }
 
     fn enlist(

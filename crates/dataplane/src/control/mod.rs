@@ -7,7 +7,7 @@ mod sockets;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use lasthop_dataplane_api::{Dataplane, Report, Snapshot, TlsCapabilities, TlsStack, Update};
+use lasthop_dataplane_api::{Dataplane, EndpointReport, Report, Snapshot, TlsCapabilities, TlsStack, Update};
 use lasthop_tls_backends::TlsBackend;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -99,6 +99,11 @@ impl NativeDataplane {
         self.workers.iter().map(|worker| worker.load.get()).collect()
     }
 
+    /// The endpoints of TLS backends, and what they presented last; bounded.
+    pub fn endpoints(&self) -> Vec<EndpointReport> {
+        self.metrics.peers.reports()
+    }
+
     /// The metrics, for a registry.
     pub fn collector(&self) -> NativeCollector {
         NativeCollector::new(self.metrics.clone())
@@ -127,6 +132,7 @@ impl Dataplane for NativeDataplane {
         let mut report = Report { version: update.version, ..Report::default() };
 
         let backends = policies.compile(tls, &update.backends, &mut report.refused_backends);
+        self.metrics.peers.follow(&update, &backends);
         let compiled = update.http_rules.0.iter().map(|(key, rule)| {
             let rule = rule.as_ref().map(|rule| Arc::new(CompiledRule::compile(rule)));
             for problem in rule.iter().flat_map(|rule| &rule.problems) {

@@ -35,6 +35,10 @@ const IDLE: (&str, &str) = ("lasthop_upstream_idle_connections", "Backend connec
 const REUSED: (&str, &str) =
     ("lasthop_upstream_reused_total", "Requests that took a connection from a pool.");
 const HANDSHAKES: (&str, &str) = ("lasthop_tls_handshakes_total", "TLS handshakes, by result or reason.");
+const EXPIRY: (&str, &str) = (
+    "lasthop_backend_certificate_expiry_seconds",
+    "When the first of the certificates that a backend's endpoints presented last expires, in seconds since 1970.",
+);
 
 impl NativeCollector {
     pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
@@ -52,6 +56,7 @@ impl NativeCollector {
             describe(IDLE, &[]),
             describe(REUSED, &[]),
             describe(HANDSHAKES, &["side", "result", "resumed"]),
+            describe(EXPIRY, &["backend"]),
         ];
         Self { metrics, descriptions: descriptions.into_iter().flatten().collect() }
     }
@@ -123,6 +128,12 @@ impl NativeCollector {
         family(DURATION, MetricType::HISTOGRAM, samples)
     }
 
+    fn expiries(&self) -> MetricFamily {
+        let expiries = self.metrics.peers.expiries().into_iter();
+        let samples = expiries.map(|(key, seconds)| gauge(&[("backend", key.to_string())], seconds));
+        family(EXPIRY, MetricType::GAUGE, samples.collect())
+    }
+
     fn connections(&self) -> Vec<MetricFamily> {
         let workers = &self.metrics.workers;
         let total = |read: fn(&super::WorkerCounters) -> u64| workers.iter().map(|worker| read(worker)).sum();
@@ -165,6 +176,7 @@ impl Collector for NativeCollector {
     fn collect(&self) -> Vec<MetricFamily> {
         let mut families =
             vec![self.requests(), self.upstream_failures(), self.downstream_failures(), self.durations()];
+        families.push(self.expiries());
         families.extend(self.connections());
         families.retain(|family| !family.get_metric().is_empty());
         families

@@ -2,6 +2,7 @@
 
 mod collector;
 mod counters;
+mod peers;
 mod registry;
 
 pub use collector::NativeCollector;

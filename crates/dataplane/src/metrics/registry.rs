@@ -7,7 +7,7 @@ use std::{
 
 use lasthop_dataplane_api::{BackendKey, ListenerKey, RouteKey, Snapshot, Update};
 
-use super::{BackendCounters, ListenerCounters, RequestCounters, WorkerCounters};
+use super::{BackendCounters, ListenerCounters, RequestCounters, WorkerCounters, peers::Peers};
 
 /// What requests are counted by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +25,8 @@ pub(crate) struct RequestSeries {
 pub(crate) struct Metrics {
     /// By worker.
     pub workers: Vec<Arc<WorkerCounters>>,
+    /// What endpoints presented.
+    pub peers: Peers,
     series: Mutex<Series>,
 }
 
@@ -65,7 +67,8 @@ impl RuleChanges {
 impl Metrics {
     /// Counters for so many workers.
     pub(crate) fn new(workers: usize) -> Self {
-        Self { workers: (0..workers).map(|_| Arc::default()).collect(), series: Mutex::default() }
+        let workers = (0..workers).map(|_| Arc::default()).collect();
+        Self { workers, peers: Peers::default(), series: Mutex::default() }
     }
 
     pub(super) fn series(&self) -> MutexGuard<'_, Series> {

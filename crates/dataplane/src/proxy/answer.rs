@@ -227,6 +227,9 @@ impl Exchange {
             })?
         };
         self.idle = Some(idle);
+        if let Some(successor) = self.trace.successor.take() {
+            self.backend = Some(successor);
+        }
         self.respond(answered, until, client_upgrade)
     }
 

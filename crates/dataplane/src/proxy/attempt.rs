@@ -3,7 +3,7 @@
 //! What went wrong before anything was sent is put right here: another endpoint for one that cannot be connected to, a
 //! fresh connection for an idle one that the backend closed meanwhile.
 
-use std::{net::SocketAddr, rc::Rc, time::Instant};
+use std::{net::SocketAddr, pin::pin, rc::Rc, time::Instant};
 
 use http::Response;
 use hyper::body::Incoming;
@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use super::{exchange::Trace, outgoing::Outgoing};
 use crate::{
     hygiene::{UpstreamForm, to_upstream},
-    upstream::{Endpoint, Lease, Progress, UpstreamBackend, Want, acquire},
+    upstream::{Endpoint, Hop, Lease, Progress, UpstreamBackend, Want, acquire},
     worker::Worker,
 };
 
@@ -43,15 +43,23 @@ pub(super) async fn attempt(
 ) -> Result<(Response<Incoming>, Lease), FailureReason> {
     trace.attempts += 1;
     let started = Instant::now();
-    let mut search = Search { route, tried: SmallVec::new() };
+    let mut search = Search { route, backend: route.backend.clone(), tried: SmallVec::new() };
     let mut stale = 0;
-    let mut endpoint = search.first()?;
+    let mut endpoint = if search.backend.is_revoked() { search.follow(trace) } else { search.first() }?;
     loop {
         trace.endpoint = Some(endpoint.address);
         let fresh = stale >= MOST_STALE;
-        let mut lease = match acquire(route.worker, &endpoint, route.want, route.host, fresh).await {
-            Ok(lease) => lease,
-            Err(reason) => {
+        let acquired = {
+            let acquire = pin!(acquire(route.worker, &endpoint, route.want, route.host, fresh));
+            search.backend.until(UpstreamBackend::is_revoked, acquire).await
+        };
+        let mut lease = match acquired {
+            Some(Ok(lease)) => lease,
+            None => {
+                endpoint = search.follow(trace)?;
+                continue;
+            }
+            Some(Err(reason)) => {
                 endpoint = search.next(&endpoint, reason)?;
                 continue;
             }
@@ -66,12 +74,14 @@ pub(super) async fn attempt(
         let again = form.http2 || (lease.reused && outgoing.parts.method.is_idempotent());
         let kept = if again { outgoing.keep() } else { None };
         to_upstream(&mut outgoing.parts, form);
-        let failed = match lease.send(outgoing.take()).await {
-            Ok(response) => {
+        let sent = search.backend.until(UpstreamBackend::is_cut, pin!(lease.send(outgoing.take()))).await;
+        let failed = match sent {
+            None => return Err(search.count(FailureReason::TrustRevoked)),
+            Some(Ok(response)) => {
                 trace.duration = Some(started.elapsed());
                 return Ok((response, lease));
             }
-            Err(failed) => failed,
+            Some(Err(failed)) => failed,
         };
         let reused = lease.reused;
         lease.discard();
@@ -101,12 +111,26 @@ pub(super) async fn attempt(
 /// The endpoints of one attempt.
 struct Search<'a> {
     route: Route<'a>,
+    backend: Rc<UpstreamBackend>,
     tried: SmallVec<[SocketAddr; 4]>,
 }
 
 impl Search<'_> {
     fn first(&self) -> Result<Rc<Endpoint>, FailureReason> {
-        self.route.backend.pick(&[]).ok_or_else(|| self.count(FailureReason::NoEndpoint))
+        self.backend.pick(&[]).ok_or_else(|| self.count(FailureReason::NoEndpoint))
+    }
+
+    /// An endpoint of what replaced the backend, whose policy is trusted no longer.
+    fn follow(&mut self, trace: &mut Trace) -> Result<Rc<Endpoint>, FailureReason> {
+        let successor = self.route.worker.view.borrow().backends.get(&self.backend.key).cloned();
+        let successor = successor.ok_or_else(|| self.count(FailureReason::TrustRevoked))?;
+        if matches!(successor.hop, Hop::Refused) {
+            return Err(self.count(FailureReason::PolicyRefused));
+        }
+        trace.successor = Some(successor.clone());
+        self.backend = successor;
+        self.tried.clear();
+        self.first()
     }
 
     /// Another endpoint in place of one that failed for this reason; the reason itself if there is none.
@@ -117,12 +141,12 @@ impl Search<'_> {
         if in_vain || self.tried.len() >= self.route.worker.limits.connect_attempts as usize {
             return Err(reason);
         }
-        self.route.backend.pick(&self.tried).ok_or(reason)
+        self.backend.pick(&self.tried).ok_or(reason)
     }
 
     fn count(&self, reason: FailureReason) -> FailureReason {
         if super::exchange::is_upstream(&reason) {
-            self.route.backend.counters.failures.count(reason.name());
+            self.backend.counters.failures.count(reason.name());
         }
         reason
     }

@@ -53,6 +53,8 @@ pub(crate) struct Trace {
     pub resumed: bool,
     pub reused: bool,
     pub duration: Option<Duration>,
+    /// The backend that was asked in place of one that had been replaced.
+    pub successor: Option<Rc<UpstreamBackend>>,
 }
 
 impl Exchange {
@@ -79,6 +81,11 @@ impl Exchange {
             idle: None,
             connection,
         }
+    }
+
+    /// Whether the response must end now: the policy of its connection is trusted no longer.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.backend.as_ref().is_some_and(|backend| backend.is_cut())
     }
 
     /// Whether the client speaks HTTP/2.

@@ -3,6 +3,8 @@
 use std::{
     cell::RefCell,
     collections::VecDeque,
+    future::poll_fn,
+    pin::pin,
     rc::Rc,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -66,14 +68,26 @@ pub(super) fn send(
             let mut trace = Trace::default();
             let mut outgoing = Outgoing { parts, body };
             let Ok((response, lease)) = attempt(route, &mut trace, &mut outgoing).await else { return };
+            let asked = trace.successor.as_ref().unwrap_or(&backend);
             let mut body = response.into_body();
-            while let Some(frame) = body.frame().await {
-                if frame.is_err() {
-                    return;
+            while let Some(frame) = asked.until(UpstreamBackend::is_cut, pin!(body.frame())).await {
+                match frame {
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) => return,
+                    None => return lease.release(),
                 }
             }
-            lease.release();
         };
+        // Never due; it is there to be woken when the trust in the backend ends.
+        let revocation = worker.deadlines.add();
+        let mut exchange = pin!(exchange);
+        let exchange = poll_fn(|cx| {
+            let exchanged = exchange.as_mut().poll(cx);
+            if exchanged.is_pending() {
+                revocation.poll(cx);
+            }
+            exchanged
+        });
         if tokio::time::timeout(LIMIT, exchange).await.is_err() {
             tracing::debug!(backend = %backend.key, "a mirrored request took too long");
         }

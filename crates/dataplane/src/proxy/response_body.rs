@@ -98,6 +98,9 @@ impl Body for ResponseBody {
             }
             Source::Backend(incoming, _) => incoming,
         };
+        if this.exchange.as_ref().is_some_and(|exchange| exchange.is_revoked()) {
+            return Poll::Ready(Some(Err(this.cut(FailureReason::TrustRevoked))));
+        }
         match Pin::new(&mut *incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 let ended = incoming.is_end_stream();

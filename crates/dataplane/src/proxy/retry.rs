@@ -88,6 +88,7 @@ fn may_pass(reason: &FailureReason) -> bool {
             | FailureReason::ConnectTimeout
             | FailureReason::UpstreamTls(_)
             | FailureReason::UpstreamReset
+            | FailureReason::TrustRevoked
             | FailureReason::BackendTimeout
     )
 }

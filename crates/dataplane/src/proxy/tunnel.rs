@@ -45,6 +45,9 @@ async fn copy(exchange: &mut Exchange, mut client: Wire, mut backend: Wire) {
         let mut copying =
             pin!(tokio::io::copy_bidirectional_with_sizes(&mut client, &mut backend, BUFFER, BUFFER));
         poll_fn(|cx| {
+            if exchange.is_revoked() {
+                return Poll::Ready(None);
+            }
             if let Poll::Ready(result) = copying.as_mut().poll(cx) {
                 return Poll::Ready(Some(result));
             }
@@ -53,6 +56,9 @@ async fn copy(exchange: &mut Exchange, mut client: Wire, mut backend: Wire) {
         })
         .await
     };
+    if copied.is_none() && exchange.is_revoked() {
+        return exchange.cut(FailureReason::TrustRevoked);
+    }
     if !matches!(copied, Some(Ok(_))) {
         // What came before one side broke off belongs to the other one: a TLS stack may still hold it.
         let flush = async { (client.flush().await, backend.flush().await) };

@@ -3,14 +3,14 @@
 use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::Arc,
 };
 
 use lasthop_dataplane_api::{AppProtocol, BackendKey, RouteKind, UpstreamTlsPolicy};
 use lasthop_tls_backends::UpstreamTls;
 
-use super::{Endpoint, Want};
+use super::{Endpoint, Want, revocation::Standing};
 use crate::metrics::BackendCounters;
 
 /// A backend. A changed one is another object: requests under way keep theirs.
@@ -23,7 +23,10 @@ pub(crate) struct UpstreamBackend {
     pub hop: Hop,
     /// What it counts.
     pub counters: Arc<BackendCounters>,
-    endpoints: RefCell<Rc<[Rc<Endpoint>]>>,
+    pub(super) endpoints: RefCell<Rc<[Rc<Endpoint>]>>,
+    /// Endpoints that it had before; requests under way may still use them.
+    pub(super) former: RefCell<Vec<Weak<Endpoint>>>,
+    pub(super) standing: Cell<Standing>,
     retired: Cell<bool>,
 }
 
@@ -68,6 +71,8 @@ impl UpstreamBackend {
             hop,
             counters,
             endpoints: RefCell::new(Rc::from([])),
+            former: RefCell::default(),
+            standing: Cell::default(),
             retired: Cell::new(false),
         }
     }
@@ -77,6 +82,9 @@ impl UpstreamBackend {
         new.iter().for_each(|endpoint| endpoint.enlist());
         let old = self.endpoints.replace(new);
         old.iter().for_each(|endpoint| endpoint.dismiss());
+        let mut former = self.former.borrow_mut();
+        former.retain(|endpoint| endpoint.strong_count() > 0);
+        former.extend(old.iter().filter(|endpoint| !endpoint.is_used()).map(Rc::downgrade));
     }
 
     /// It is replaced: it needs its endpoints for requests under way only, which keep what they hold.

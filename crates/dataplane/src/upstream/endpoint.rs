@@ -8,9 +8,10 @@ use std::{
     sync::Arc,
 };
 
+use lasthop_dataplane_api::PolicyId;
 use lasthop_tls_backends::UpstreamEndpointTls;
 
-use super::pool::Pool;
+use super::{pool::Pool, revocation::Connections};
 use crate::{metrics::WorkerCounters, worker::clock};
 
 /// The longest time an endpoint that fails is stepped around, in milliseconds.
@@ -25,6 +26,8 @@ pub(crate) struct Endpoint {
     pub address: SocketAddr,
     /// How the hop to it is encrypted; `None` in plaintext.
     pub tls: Option<TlsHop>,
+    /// The connections to it.
+    pub(super) connections: Rc<Connections>,
     pool: Rc<Pool>,
     by_host: RefCell<HashMap<Box<str>, Rc<Pool>>>,
     in_flight: Cell<u32>,
@@ -35,6 +38,8 @@ pub(crate) struct Endpoint {
 
 /// TLS to one endpoint.
 pub(crate) struct TlsHop {
+    /// The policy.
+    pub policy: PolicyId,
     /// The endpoint's sessions under the policy.
     pub tls: Arc<dyn UpstreamEndpointTls>,
     /// Whether the SNI is the request's host, so that connections belong to it.
@@ -47,6 +52,7 @@ impl Endpoint {
         Self {
             address,
             tls,
+            connections: Rc::default(),
             pool: Rc::new(Pool::new(counters)),
             by_host: RefCell::default(),
             in_flight: Cell::new(0),

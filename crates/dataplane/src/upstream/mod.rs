@@ -5,6 +5,7 @@ mod connect;
 mod connection;
 mod endpoint;
 mod pool;
+mod revocation;
 
 pub(crate) use backend::{AlpnChoice, Hop, UpstreamBackend};
 pub(crate) use connect::acquire;

@@ -4,13 +4,14 @@ pub(crate) mod clock;
 mod hash;
 mod load;
 mod run;
+mod trust;
 mod update;
 mod view;
 
 use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::Arc,
     time::Instant,
 };
@@ -28,7 +29,7 @@ pub(crate) use view::{ListenerView, PortTls, View};
 use crate::{
     Limits,
     metrics::{Metrics, RequestCounters, WorkerCounters},
-    upstream::Endpoint,
+    upstream::{Endpoint, UpstreamBackend},
 };
 use clock::Deadlines;
 
@@ -47,6 +48,8 @@ pub(crate) struct Worker {
     pub view: RefCell<View>,
     /// The endpoints of all backends, by the policy they are reached under.
     pub endpoints: RefCell<QuickMap<EndpointKey, Rc<Endpoint>>>,
+    /// Backends that were replaced, while requests still use them.
+    pub retired: RefCell<Vec<Weak<UpstreamBackend>>>,
     /// Request counters already looked up, by the addresses of listener, rule and backend. Emptied on each update.
     pub series: RefCell<QuickMap<[usize; 3], Arc<RequestCounters>>>,
     /// Connections and upgraded tunnels of clients.
@@ -56,7 +59,6 @@ pub(crate) struct Worker {
     pub http1_server: server::conn::http1::Builder,
     pub http2_server: server::conn::http2::Builder<LocalExecutor>,
     pub http1_client: client::conn::http1::Builder,
-    pub http2_client: client::conn::http2::Builder<LocalExecutor>,
     pub started: Instant,
 }
 
@@ -127,12 +129,6 @@ impl Worker {
             .max_buf_size(limits.buffer_bytes.max(8192))
             .max_headers(limits.header_fields)
             .max_header_size(limits.header_bytes);
-        let mut http2_client = client::conn::http2::Builder::new(LocalExecutor);
-        http2_client
-            .initial_stream_window_size(limits.http2_stream_window)
-            .initial_connection_window_size(limits.http2_connection_window)
-            .max_send_buf_size(limits.buffer_bytes)
-            .max_header_list_size(header_list);
 
         Self {
             index,
@@ -144,15 +140,27 @@ impl Worker {
             deadlines: Rc::default(),
             view: RefCell::default(),
             endpoints: RefCell::default(),
+            retired: RefCell::default(),
             series: RefCell::default(),
             open: Cell::new(0),
             draining: Cell::new(false),
             http1_server,
             http2_server,
             http1_client,
-            http2_client,
             started: Instant::now(),
         }
+    }
+
+    /// HTTP/2 towards backends, with whoever is to spawn the connection's tasks.
+    pub(crate) fn http2_client<E: Clone>(&self, executor: E) -> client::conn::http2::Builder<E> {
+        let limits = &self.limits;
+        let mut builder = client::conn::http2::Builder::new(executor);
+        builder
+            .initial_stream_window_size(limits.http2_stream_window)
+            .initial_connection_window_size(limits.http2_connection_window)
+            .max_send_buf_size(limits.buffer_bytes)
+            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
+        builder
     }
 
     /// This worker's load.

@@ -50,7 +50,7 @@ pub(crate) struct PortPlan {
 
 impl Worker {
     /// Takes over everything but the sockets, as a whole: no request is served in between.
-    pub(crate) fn take_over(&self, update: &WorkerUpdate) {
+    pub(crate) fn take_over(self: &Rc<Self>, update: &WorkerUpdate) {
         self.series.borrow_mut().clear();
         let mut view = self.view.borrow_mut();
         for (key, listener) in &update.listeners {
@@ -114,6 +114,9 @@ impl Worker {
         for old in &replaced {
             old.retire();
         }
+        if !update.backends.is_empty() {
+            self.revoke_trust(&replaced, &view);
+        }
         drop(view);
         if update.backends.is_empty() && update.endpoints.is_empty() {
             return;
@@ -134,6 +137,7 @@ impl Worker {
                 let address = endpoint.address;
                 let make = || {
                     let tls = policy.map(|(policy, tls)| TlsHop {
+                        policy: policy.id(),
                         tls: tls.endpoint(address),
                         request_host: policy.settings().sni == Sni::RequestHost,
                     });
