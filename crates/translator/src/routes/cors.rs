@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use lasthop_api_model::HttpCorsFilter;
-use lasthop_dataplane_api::{Cors, CorsOrigin};
+use lasthop_dataplane_api::{Cors, CorsOrigin, HostPattern};
 
 pub(super) fn translate(filter: &HttpCorsFilter) -> Result<Cors, String> {
     let list =
@@ -34,7 +34,11 @@ fn origin(text: &str) -> Result<CorsOrigin, String> {
     if !scheme_ok {
         return Err(bad());
     }
-    let host = host.to_ascii_lowercase().parse().map_err(|_| bad())?;
+    let host = match host {
+        // Every host: a wildcard of which nothing is left.
+        "*" => HostPattern::Wildcard("".into()),
+        host => host.to_ascii_lowercase().parse().map_err(|_| bad())?,
+    };
     Ok(CorsOrigin::Origin { scheme: scheme.to_ascii_lowercase().into(), host, port })
 }
 
@@ -52,7 +56,14 @@ mod tests {
         assert_eq!(origin("https://*.example.com:8443"), Ok(parsed("*.example.com", Some(8443))));
         assert_eq!(origin("https://Example.com"), Ok(parsed("example.com", None)));
         assert_eq!(origin("*"), Ok(CorsOrigin::Any));
-        for bad in ["example.com", "https://", "https://a:b", "://a", "https://a/b"] {
+        let every = |port| CorsOrigin::Origin {
+            scheme: "https".into(),
+            host: HostPattern::Wildcard("".into()),
+            port,
+        };
+        assert_eq!(origin("https://*"), Ok(every(None)));
+        assert_eq!(origin("https://*:8443"), Ok(every(Some(8443))));
+        for bad in ["https://**", "https://*a", "example.com", "https://", "https://a:b", "://a", "https://a/b"] {
             assert!(origin(bad).is_err(), "{bad}");
         }
     }
