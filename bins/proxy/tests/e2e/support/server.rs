@@ -83,8 +83,12 @@ impl Server {
 
     /// Whatever the function does with a connection.
     pub(crate) fn scripted(serve: impl Fn(Counted, &Seen) + Send + Sync + 'static) -> Self {
-        let port = ports::free();
-        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        // Another run of these tests may take the port meanwhile.
+        let bound = (0..20).find_map(|_| {
+            let port = ports::free();
+            TcpListener::bind(("127.0.0.1", port)).ok().map(|listener| (port, listener))
+        });
+        let (port, listener) = bound.expect("a port that stays free");
         let seen = Arc::new(Seen::default());
         let (serve, of_threads) = (Arc::new(serve), Arc::clone(&seen));
         std::thread::spawn(move || {
