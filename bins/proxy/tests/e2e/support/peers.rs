@@ -28,7 +28,8 @@ pub(crate) struct Identity<'a> {
 }
 
 impl Peer {
-    fn start(command: Command, folder: &Path, name: &str, port: u16) -> Self {
+    fn start(mut command: Command, folder: &Path, name: &str, port: u16) -> Self {
+        command.current_dir(folder);
         let mut peer = Self { port, process: Process::start(command, folder, &format!("{name}-{port}")) };
         let listening = within(PATIENCE, || {
             if let Some(status) = peer.process.ended() {
