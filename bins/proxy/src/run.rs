@@ -157,6 +157,10 @@ impl Proxy {
         let state = Arc::new(State::new(options.controller_name.clone()));
         if let AdminAddress::At(address) = settings.admin {
             let admin = Admin::bind(address, state.clone(), metrics.clone()).await?;
+            // Weak: the admin endpoint does not keep the dataplane from ending.
+            let shown = Arc::downgrade(&dataplane);
+            let reports = move || shown.upgrade().map(|dataplane| dataplane.endpoints()).unwrap_or_default();
+            let admin = admin.show_endpoints(Box::new(reports));
             tracing::info!(address = %admin.address()?, "the admin endpoint serves");
             tokio::spawn(admin.serve());
         }

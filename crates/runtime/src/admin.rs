@@ -7,6 +7,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use lasthop_dataplane_api::EndpointReport;
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 
 use crate::{metrics::Metrics, state::State};
@@ -20,10 +21,13 @@ const CONNECTION: Duration = Duration::from_secs(60);
 /// Of a request's head, in bytes; hyper's least.
 const BUFFER: usize = 8 * 1024;
 
+/// Tells what the endpoints of the TLS backends presented.
+pub type EndpointReports = Box<dyn Fn() -> Vec<EndpointReport> + Send + Sync>;
+
 /// The endpoint, bound and not yet serving.
 pub struct Admin {
     listener: TcpListener,
-    pages: Arc<pages::Pages>,
+    pages: pages::Pages,
 }
 
 /// Why the endpoint cannot be had.
@@ -53,7 +57,13 @@ impl Admin {
         if !address.ip().is_loopback() {
             tracing::warn!(%address, "the admin endpoint can be read from other machines");
         }
-        Ok(Self { listener, pages: Arc::new(pages::Pages::new(state, metrics)) })
+        Ok(Self { listener, pages: pages::Pages::new(state, metrics) })
+    }
+
+    /// The same with something to show on `/endpoints`.
+    pub fn show_endpoints(mut self, reports: EndpointReports) -> Self {
+        self.pages.endpoints = Some(Arc::from(reports));
+        self
     }
 
     /// Where it listens.
@@ -67,6 +77,7 @@ impl Admin {
     /// Serves until the task ends.
     pub async fn serve(self) {
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
+        let pages = Arc::new(self.pages);
         loop {
             let Ok(slot) = slots.clone().acquire_owned().await else { return };
             let stream = match self.listener.accept().await {
@@ -78,7 +89,7 @@ impl Admin {
                     continue;
                 }
             };
-            let pages = self.pages.clone();
+            let pages = pages.clone();
             tokio::spawn(async move {
                 let answer = service_fn(move |request: Request<Incoming>| {
                     let pages = pages.clone();

@@ -54,6 +54,16 @@ impl Ca {
         Leaf { der: certificate.der().clone(), key: PrivateKeyDer::try_from(key.serialize_der()).unwrap() }
     }
 
+    /// A leaf that expires then.
+    pub fn leaf_until(&self, names: &[&str], not_after: std::time::SystemTime) -> Leaf {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.not_after = not_after.into();
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Leaf { der: certificate.der().clone(), key: PrivateKeyDer::try_from(key.serialize_der()).unwrap() }
+    }
+
     pub fn anchors(&self) -> Arc<TrustAnchors> {
         Arc::new(TrustAnchors::from_der(vec![self.der.clone()]).unwrap().0)
     }

@@ -5,6 +5,7 @@ use std::{fmt::Display, sync::Arc};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
+use lasthop_dataplane_api::EndpointReport;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
@@ -17,6 +18,7 @@ const INDEX: &str = "\
 /metrics   metrics in Prometheus' text format
 /healthz   200 while the process lives
 /readyz    200 once a configuration is in force and until the process drains
+/endpoints what the endpoints of TLS backends presented last, as JSON
 /snapshot  the snapshot in force, as JSON, without private keys
 /status    the conditions of all objects and the problems of the source, as JSON
 ";
@@ -31,13 +33,15 @@ type Answer = Response<Full<Bytes>>;
 pub(super) struct Pages {
     state: Arc<State>,
     metrics: Metrics,
+    /// Tells of endpoints; `None`: nobody does.
+    pub(super) endpoints: Option<Arc<dyn Fn() -> Vec<EndpointReport> + Send + Sync>>,
     /// A large snapshot takes a while to write down: one at a time.
     large: Semaphore,
 }
 
 impl Pages {
     pub(super) fn new(state: Arc<State>, metrics: Metrics) -> Self {
-        Self { state, metrics, large: Semaphore::new(1) }
+        Self { state, metrics, endpoints: None, large: Semaphore::new(1) }
     }
 
     pub(super) async fn answer<B>(&self, request: &Request<B>) -> Answer {
@@ -57,6 +61,10 @@ impl Pages {
             "/snapshot" => {
                 let snapshot = self.state.snapshot();
                 self.large(move || to_json(snapshot.as_ref())).await
+            }
+            "/endpoints" => {
+                let reports = self.endpoints.clone();
+                self.large(move || to_json(&reports.map(|reports| reports()).unwrap_or_default())).await
             }
             "/status" => {
                 let state = self.state.clone();

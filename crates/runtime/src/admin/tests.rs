@@ -55,6 +55,57 @@ async fn the_pages_show_what_is_in_force() {
 }
 
 #[tokio::test]
+async fn endpoints_are_shown_as_they_are_told() {
+    use lasthop_dataplane_api::*;
+    use lasthop_tls_verify::{PeerRequirements, TrustAnchors};
+
+    let (address, _) = start().await;
+    assert_eq!(ask(address, "GET /endpoints").await, (200, "[]".to_owned()));
+
+    let state = Arc::new(State::new("lasthop.dev/gateway"));
+    let admin = Admin::bind((Ipv4Addr::LOCALHOST, 0).into(), state, Metrics::new().unwrap()).await.unwrap();
+    let address = admin.address().unwrap();
+    let ca = rcgen::CertificateParams::new(vec![]).unwrap();
+    let ca = ca.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+    let anchors = Arc::new(TrustAnchors::from_der(vec![ca.der().clone()]).unwrap().0);
+    let settings = UpstreamTlsSettings::new(PeerRequirements::new(anchors, Vec::new()), Sni::None);
+    let policy_id = UpstreamTlsPolicy::new("app/tls", settings).id();
+    let report = EndpointReport {
+        backend: BackendKey {
+            gateway: ObjectName::new("infra", "gw"),
+            service: EndpointsKey { service: ObjectName::new("app", "api"), port: 443 },
+        },
+        endpoint: "10.0.0.1:8443".parse().unwrap(),
+        policy: "app/tls".into(),
+        policy_id,
+        last: Some(Handshake {
+            at: 1,
+            version: TlsVersion::V1_3,
+            cipher_suite: "TLS_AES_128_GCM_SHA256",
+            group: Some("X25519MLKEM768"),
+            resumed: true,
+            certificate: Some(PresentedLeaf {
+                issuer: "CN=ca".to_owned(),
+                names: vec!["DNS:api".to_owned()],
+                not_after: 2,
+            }),
+        }),
+        failed: Some(FailedHandshake { at: 0, reason: "Expired", message: "expired".to_owned() }),
+    };
+    tokio::spawn(admin.show_endpoints(Box::new(move || vec![report.clone()])).serve());
+    let (status, body) = ask(address, "GET /endpoints").await;
+    let shown: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, shown[0]["policy_id"].as_str()), (200, Some(&*policy_id.to_string())));
+    assert_eq!(shown[0]["backend"], "app/api:443 via infra/gw");
+    let last = json!({
+        "at": 1, "version": "1.3", "cipher_suite": "TLS_AES_128_GCM_SHA256", "group": "X25519MLKEM768",
+        "resumed": true, "certificate": { "issuer": "CN=ca", "names": ["DNS:api"], "not_after": 2 },
+    });
+    assert_eq!(shown[0]["last"], last);
+    assert_eq!(shown[0]["failed"]["reason"], "Expired");
+}
+
+#[tokio::test]
 async fn nothing_can_be_changed_and_a_flood_is_refused() {
     let (address, _) = start().await;
     for method in ["POST", "PUT", "DELETE", "QUIT"] {
