@@ -148,8 +148,12 @@ impl Proxy {
             (None, None) => Arc::new(Nowhere),
         };
         let workers = settings.workers.map_or(0, Into::into);
-        let options =
-            NativeOptions { workers, tls_stack: stack, access_log, limits: limits::limits(&settings.limits) };
+        let options = NativeOptions {
+            workers,
+            tls_stack: stack,
+            access_log,
+            limits: limits::limits(&settings.limits, open_files),
+        };
         let dataplane = Arc::new(NativeDataplane::new(options)?);
         metrics.register(Box::new(dataplane.collector()))?;
 

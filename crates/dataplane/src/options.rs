@@ -20,6 +20,12 @@ pub struct NativeOptions {
 /// How much a peer may ask for, and how long it may take. The defaults are meant for the open internet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Clients' connections at a time, of all workers together; more wait unaccepted. `None`: as many as there are file
+    /// descriptors for.
+    pub connections: Option<usize>,
+    /// Bytes of a request's body; more gets 413, and the backend never a whole request. `None`: no limit. Bodies are
+    /// never buffered for it.
+    pub body_bytes: Option<u64>,
     /// Bytes of a message's header: request line or pseudo-header fields, names and values.
     pub header_bytes: usize,
     /// Fields of a message's header.
@@ -55,6 +61,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            connections: None,
+            body_bytes: None,
             header_bytes: 32 * 1024,
             header_fields: 100,
             header_timeout: Duration::from_secs(10),

@@ -3,10 +3,17 @@
 use lasthop_dataplane::Limits;
 use lasthop_runtime::settings::{LimitSettings, Span};
 
-/// What is set, and the dataplane's own for what is not.
-pub(crate) fn limits(set: &LimitSettings) -> Limits {
+/// File descriptors that are nobody's connection: listening sockets, logs, epoll, the folder that is watched.
+const OWN_FILES: u64 = 256;
+/// With whatever few files, so many clients are served.
+const FEWEST_CONNECTIONS: usize = 16;
+
+/// What is set, and the dataplane's own for what is not. `open_files` is how many there may be; `None`: no limit.
+pub(crate) fn limits(set: &LimitSettings, open_files: Option<u64>) -> Limits {
     // Destructured, so that a new limit cannot be forgotten here.
     let Limits {
+        connections: _,
+        body_bytes,
         header_bytes,
         header_fields,
         header_timeout,
@@ -25,6 +32,8 @@ pub(crate) fn limits(set: &LimitSettings) -> Limits {
     } = Limits::default();
     let time = |set: Option<Span>, own| set.map_or(own, |span| span.0);
     Limits {
+        connections: set.connections.or_else(|| open_files.map(connections)),
+        body_bytes: set.body_bytes.or(body_bytes),
         header_bytes: set.header_bytes.unwrap_or(header_bytes),
         header_fields: set.header_fields.unwrap_or(header_fields),
         header_timeout: time(set.header_timeout, header_timeout),
@@ -40,5 +49,27 @@ pub(crate) fn limits(set: &LimitSettings) -> Limits {
         upstream_idle_connections: set.upstream_idle_connections.unwrap_or(upstream_idle_connections),
         connect_attempts: set.connect_attempts.unwrap_or(connect_attempts),
         replay_bytes: set.replay_bytes.unwrap_or(replay_bytes),
+    }
+}
+
+/// The clients there are files for: each may need one more, for its backend.
+fn connections(open_files: u64) -> usize {
+    let half = open_files.saturating_sub(OWN_FILES) / 2;
+    usize::try_from(half).unwrap_or(usize::MAX).max(FEWEST_CONNECTIONS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_files_are_for_clients_unless_a_number_is_set() {
+        let none = LimitSettings::default();
+        assert_eq!(limits(&none, Some(1256)).connections, Some(500));
+        assert_eq!(limits(&none, Some(64)).connections, Some(FEWEST_CONNECTIONS));
+        assert_eq!(limits(&none, None).connections, None);
+        let set = LimitSettings { connections: Some(7), body_bytes: Some(8), ..none };
+        assert_eq!(limits(&set, Some(1256)).connections, Some(7));
+        assert_eq!(limits(&set, None).body_bytes, Some(8));
     }
 }

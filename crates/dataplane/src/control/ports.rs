@@ -10,7 +10,7 @@ use lasthop_dataplane_api::{Listener, ListenerKey, ListenerProtocol, ListenerSta
 use lasthop_tls_backends::{Alpn, DownstreamEntry, DownstreamSettings, PolicyError, TlsBackend};
 
 use super::sockets;
-use crate::worker::PortPlan;
+use crate::worker::{PortKey, PortPlan};
 
 /// What is open, and what was said of it.
 #[derive(Default)]
@@ -18,7 +18,7 @@ pub(super) struct Ports {
     open: BTreeMap<SocketAddr, Vec<SocketAddr>>,
     /// Some address could not be bound.
     unbound: bool,
-    tls: BTreeMap<u16, (DownstreamSettings, Vec<ListenerKey>)>,
+    tls: BTreeMap<PortKey, (DownstreamSettings, Vec<ListenerKey>)>,
     /// Listeners whose certificates the TLS stack refused.
     refused: BTreeMap<ListenerKey, Arc<str>>,
     states: BTreeMap<ListenerKey, ListenerState>,
@@ -30,7 +30,7 @@ pub(super) struct PortsPlan {
     /// New sockets, for each worker.
     pub sockets: Vec<Vec<(SocketAddr, TcpListener)>>,
     /// Changed TLS.
-    pub tls: Vec<(u16, Option<PortPlan>)>,
+    pub tls: Vec<(PortKey, Option<PortPlan>)>,
     /// The states of changed listeners, and changed states.
     pub states: Vec<(ListenerKey, ListenerState)>,
 }
@@ -132,13 +132,13 @@ impl Ports {
         // Where another listener of the port takes all addresses, this one's are among them.
         let bound = wanted.iter().map(|address| match self.open.get(address) {
             Some(bound) => Ok(bound),
-            None => self.open.get(&sockets::all(address.port())).ok_or(address),
+            None => sockets::covering(*address).find_map(|all| self.open.get(&all)).ok_or(address),
         });
         match bound.collect::<Result<Vec<_>, _>>() {
             Ok(bound) => ListenerState::Bound(bound.into_iter().flatten().copied().collect()),
             Err(address) => {
-                let all = sockets::all(address.port());
-                let message = failed.get(address).or_else(|| failed.get(&all)).cloned();
+                let covered = || sockets::covering(*address).find_map(|all| failed.get(&all));
+                let message = failed.get(address).or_else(covered).cloned();
                 fails("PortUnavailable", &message.unwrap_or_else(|| Arc::from("the proxy is draining")))
             }
         }
@@ -146,10 +146,7 @@ impl Ports {
 
     /// Compiles TLS of the ports where it changed.
     fn plan_tls(&mut self, stack: &dyn TlsBackend, served: &[&Arc<Listener>], plan: &mut PortsPlan) {
-        let mut ports: BTreeMap<u16, Vec<&Arc<Listener>>> = BTreeMap::new();
-        for listener in served.iter().filter(|listener| listener.protocol == ListenerProtocol::HTTPS) {
-            ports.entry(listener.port).or_default().push(listener);
-        }
+        let ports = tls_ports(served);
         let gone: Vec<_> = self.tls.keys().filter(|port| !ports.contains_key(port)).copied().collect();
         for port in gone {
             self.tls.remove(&port);
@@ -212,16 +209,34 @@ fn settings(listeners: &[&Arc<Listener>]) -> DownstreamSettings {
     DownstreamSettings { entries: entries.collect(), alpn: vec![Alpn::Http2, Alpn::Http1] }
 }
 
+/// The listeners that terminate TLS, by address and port. Those of all addresses are among the listeners of each.
+fn tls_ports<'a>(served: &[&'a Arc<Listener>]) -> BTreeMap<PortKey, Vec<&'a Arc<Listener>>> {
+    let tls = || served.iter().filter(|listener| listener.protocol == ListenerProtocol::HTTPS);
+    let places: BTreeSet<PortKey> = tls()
+        .flat_map(|listener| {
+            let every = listener.own_addresses().is_empty().then_some(None);
+            let named = listener.own_addresses().iter().copied().map(Some);
+            every.into_iter().chain(named).map(|address| (address, listener.port))
+        })
+        .collect();
+    let is_at = |listener: &Listener, (address, port): PortKey| {
+        let own = listener.own_addresses();
+        listener.port == port && (own.is_empty() || address.is_some_and(|address| own.contains(&address)))
+    };
+    let listeners = |place| tls().filter(|listener| is_at(listener, place)).copied().collect();
+    places.into_iter().map(|place| (place, listeners(place))).collect()
+}
+
 /// The addresses to bind: all of the machine for a port if any listener of it says so, else each that is named.
 fn addresses(listeners: &[&Arc<Listener>]) -> BTreeSet<SocketAddr> {
-    let everywhere: BTreeSet<u16> = listeners
+    let wanted: BTreeSet<SocketAddr> = listeners
         .iter()
-        .filter(|listener| listener.addresses.is_empty())
-        .map(|listener| listener.port)
+        .flat_map(|listener| {
+            let every = listener.addresses.is_empty().then(|| sockets::all(listener.port));
+            let named = listener.addresses.iter().map(|ip| SocketAddr::new(*ip, listener.port));
+            every.into_iter().chain(named)
+        })
         .collect();
-    let named = listeners
-        .iter()
-        .filter(|listener| !everywhere.contains(&listener.port))
-        .flat_map(|listener| listener.addresses.iter().map(|ip| SocketAddr::new(*ip, listener.port)));
-    named.chain(everywhere.iter().map(|port| sockets::all(*port))).collect()
+    let is_covered = |address: &SocketAddr| sockets::covering(*address).any(|all| wanted.contains(&all));
+    wanted.iter().filter(|address| !is_covered(address)).copied().collect()
 }

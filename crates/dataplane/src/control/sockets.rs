@@ -15,6 +15,13 @@ pub(super) fn all(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)
 }
 
+/// The addresses that take this one's connections, too.
+pub(super) fn covering(address: SocketAddr) -> impl Iterator<Item = SocketAddr> {
+    let all_of_ipv4 = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
+    let of_family = address.is_ipv4().then_some(all_of_ipv4);
+    of_family.into_iter().chain([all(address.port())]).filter(move |all| *all != address)
+}
+
 /// Binds one socket for each worker, or none. Where there is no IPv6, all addresses are all of IPv4.
 pub(super) fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
     match bind_one_family(address, workers) {

@@ -17,7 +17,7 @@ use super::preface;
 use crate::{
     metrics::Side,
     proxy,
-    wire::{Activity, Phase, Wire},
+    wire::{self, Activity, Phase, Wire},
     worker::{ListenerView, Worker, clock},
 };
 
@@ -25,8 +25,8 @@ use crate::{
 pub(crate) struct ClientConnection {
     pub worker: Rc<Worker>,
     pub client: SocketAddr,
-    /// The port it was accepted on.
-    pub port: u16,
+    /// The address it came to.
+    pub local: SocketAddr,
     /// The listener that its SNI chose; `None` without TLS.
     pub listener: Option<Rc<ListenerView>>,
     pub activity: Arc<Activity>,
@@ -43,7 +43,7 @@ impl ClientConnection {
     pub(crate) fn some_listener(&self) -> Option<Rc<ListenerView>> {
         self.listener.clone().or_else(|| {
             let view = self.worker.view.borrow();
-            let key = view.routes.choose_listener(self.port, false, "")?;
+            let key = view.routes.choose_listener(self.local, false, "")?;
             view.listeners.get(key).cloned()
         })
     }
@@ -77,9 +77,10 @@ impl Drop for Open {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn run(worker: Rc<Worker>, stream: TcpStream, client: SocketAddr, port: u16) {
+pub(super) async fn run(worker: Rc<Worker>, stream: TcpStream, client: SocketAddr, socket: SocketAddr) {
     let open = Open::new(worker.clone());
-    let tls = worker.view.borrow().ports.get(&port).cloned();
+    let Some(local) = local_address(&stream, socket) else { return };
+    let tls = worker.view.borrow().port_tls(local);
     let activity = Activity::new();
     let (wire, http2, listener) = match tls {
         None => {
@@ -106,14 +107,14 @@ pub(super) async fn run(worker: Rc<Worker>, stream: TcpStream, client: SocketAdd
                     (Wire::tls(stream, activity.clone()), info.alpn == Some(Alpn::Http2), Some(listener))
                 }
                 Err(error) => {
-                    tracing::debug!(%client, port, %error, "TLS handshake with a client failed");
+                    tracing::debug!(%client, %local, %error, "TLS handshake with a client failed");
                     return worker.counters.handshakes.count((Side::Downstream, error.reason(), false));
                 }
             }
         }
     };
     let connection =
-        Rc::new(ClientConnection { worker: worker.clone(), client, port, listener, activity, _open: open });
+        Rc::new(ClientConnection { worker: worker.clone(), client, local, listener, activity, _open: open });
     let service = {
         let connection = connection.clone();
         service_fn(move |request| proxy::answer(connection.clone(), request))
@@ -126,6 +127,15 @@ pub(super) async fn run(worker: Rc<Worker>, stream: TcpStream, client: SocketAdd
     };
     if let Some(reason) = result {
         proxy::unanswered(&connection, &reason, if http2 { "HTTP/2" } else { "HTTP/1.1" });
+    }
+}
+
+/// The address a client connected to; `None` for a connection that is gone. `socket` is what the listening socket is bound
+/// to.
+fn local_address(stream: &TcpStream, socket: SocketAddr) -> Option<SocketAddr> {
+    match socket.ip().is_unspecified() {
+        true => stream.local_addr().ok().map(wire::canonical),
+        false => Some(wire::canonical(socket)),
     }
 }
 

@@ -115,8 +115,11 @@ impl Exchange {
         };
         self.host = Some(target.host.clone());
         let connection = self.connection.clone();
-        let downstream =
-            Downstream { client: connection.client.ip(), scheme: connection.scheme(), port: connection.port };
+        let downstream = Downstream {
+            client: connection.client.ip(),
+            scheme: connection.scheme(),
+            port: connection.local.port(),
+        };
         hygiene::add_forwarded(&mut outgoing.parts, downstream);
         let RouteMatch { rule, matched } = self.route(&target.host, &outgoing.parts)?;
         self.rule = Some(rule.clone());
@@ -129,7 +132,7 @@ impl Exchange {
         };
         let context = FilterContext {
             scheme: connection.scheme(),
-            port: connection.port,
+            port: connection.local.port(),
             host: &target.host,
             matched_path: rule.source.matches.get(matched).and_then(|matched| matched.path.as_ref()),
             origin: origin.as_ref(),
@@ -165,7 +168,7 @@ impl Exchange {
     fn route(&mut self, host: &str, parts: &request::Parts) -> Result<RouteMatch, FailureReason> {
         let connection = &self.connection;
         let view = connection.worker.view.borrow();
-        let key = view.routes.choose_listener(connection.port, connection.is_tls(), host);
+        let key = view.routes.choose_listener(connection.local, connection.is_tls(), host);
         let key = key.ok_or(FailureReason::NoRoute)?;
         match &connection.listener {
             // The certificate that the client checked is another listener's.

@@ -1,25 +1,23 @@
 //! A map from host patterns, read most specific first.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    hash::Hash,
-    sync::Arc,
-};
+use std::{collections::hash_map::Entry, hash::Hash, sync::Arc};
 
 use lasthop_dataplane_api::HostPattern;
+
+use crate::worker::QuickMap;
 
 /// Values by host pattern: exact names, wildcards, and one place for every host.
 #[derive(Debug)]
 pub(super) struct HostMap<T> {
-    exact: HashMap<Arc<str>, T>,
+    exact: QuickMap<Arc<str>, T>,
     /// By suffix, which starts with a dot.
-    wildcard: HashMap<Arc<str>, T>,
+    wildcard: QuickMap<Arc<str>, T>,
     any: Option<T>,
 }
 
 impl<T> Default for HostMap<T> {
     fn default() -> Self {
-        Self { exact: HashMap::new(), wildcard: HashMap::new(), any: None }
+        Self { exact: QuickMap::default(), wildcard: QuickMap::default(), any: None }
     }
 }
 
@@ -67,7 +65,7 @@ impl<T: Default> HostMap<T> {
 }
 
 /// Changes the value of a key, if there is one, and drops it if `change` says that it became empty.
-pub(super) fn shrink<K: Eq + Hash, T>(map: &mut HashMap<K, T>, key: K, change: impl FnOnce(&mut T) -> bool) {
+pub(super) fn shrink<K: Eq + Hash, T>(map: &mut QuickMap<K, T>, key: K, change: impl FnOnce(&mut T) -> bool) {
     if let Entry::Occupied(mut entry) = map.entry(key)
         && change(entry.get_mut())
     {

@@ -10,6 +10,7 @@
 mod condition;
 mod host_map;
 mod path_index;
+mod port_map;
 mod precedence;
 mod query;
 mod rule;
@@ -18,11 +19,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    rc::Rc,
-    sync::Arc,
-};
+use std::{collections::hash_map::Entry, net::SocketAddr, rc::Rc, sync::Arc};
 
 use http::request::Parts;
 use lasthop_dataplane_api::{HostPattern, Listener, ListenerKey, ListenerProtocol, RuleKey};
@@ -30,27 +27,19 @@ use lasthop_dataplane_api::{HostPattern, Listener, ListenerKey, ListenerProtocol
 pub(crate) use self::rule::{CompiledBackendRef, CompiledRule, WorkerRule};
 use self::{
     condition::RequestView,
-    host_map::{HostMap, shrink},
+    host_map::HostMap,
     path_index::{Candidate, PathIndex},
+    port_map::{Place, PortMap},
 };
+use crate::worker::QuickMap;
 
 /// The HTTP listeners and rules of a worker.
 #[derive(Debug, Default)]
 pub(crate) struct RouteTable {
-    listeners: HashMap<ListenerKey, Place>,
-    /// The listeners by port, and whether they terminate TLS. Several at one place do not happen in a valid snapshot;
-    /// the first by key serves.
-    ports: HashMap<(u16, bool), HostMap<Vec<ListenerKey>>>,
-    rules: HashMap<RuleKey, Rc<WorkerRule>>,
-    routes: HashMap<ListenerKey, HostMap<Vec<OwnHost>>>,
-}
-
-/// Where a listener takes requests.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
-    port: u16,
-    tls: bool,
-    hostname: Option<HostPattern>,
+    listeners: QuickMap<ListenerKey, Place>,
+    ports: PortMap,
+    rules: QuickMap<RuleKey, Rc<WorkerRule>>,
+    routes: QuickMap<ListenerKey, HostMap<Vec<OwnHost>>>,
 }
 
 /// The matches of all routes that wrote the same host name.
@@ -78,22 +67,13 @@ impl RouteTable {
                 ListenerProtocol::HTTPS => true,
                 ListenerProtocol::TLS | ListenerProtocol::TCP | ListenerProtocol::UDP => return None,
             };
-            Some(Place { port: listener.port, tls, hostname: listener.hostname.clone() })
+            Some(Place::of(listener, tls))
         });
         if let Some(old) = self.listeners.remove(key) {
-            shrink(&mut self.ports, (old.port, old.tls), |hosts| {
-                hosts.shrink(old.hostname.as_ref(), |keys| {
-                    keys.retain(|other| other != key);
-                    keys.is_empty()
-                });
-                hosts.is_empty()
-            });
+            self.ports.remove(key, &old);
         }
         if let Some(place) = place {
-            let hosts = self.ports.entry((place.port, place.tls)).or_default();
-            let keys = hosts.at(place.hostname.as_ref());
-            let at = keys.partition_point(|other| other < key);
-            keys.insert(at, key.clone());
+            self.ports.insert(key, &place);
             self.listeners.insert(key.clone(), place);
         }
     }
@@ -110,12 +90,12 @@ impl RouteTable {
         }
     }
 
-    /// The listener of a port for a host: the one with the most specific host name that covers it, so that a
-    /// request is never served by the routes of a less specific one.
+    /// The listener for a host of those that listen on this address and port: the one with the most specific host
+    /// name that covers it, so that a request is never served by the routes of a less specific one.
     ///
     /// `host` is lower case, without port or trailing dot.
-    pub(crate) fn choose_listener(&self, port: u16, tls: bool, host: &str) -> Option<&ListenerKey> {
-        self.ports.get(&(port, tls))?.covering(host).next()?.first()
+    pub(crate) fn choose_listener(&self, local: SocketAddr, tls: bool, host: &str) -> Option<&ListenerKey> {
+        self.ports.choose(local, tls, host)
     }
 
     /// The rule for a request on a listener. Allocates nothing, but for a regular expression over a header field or

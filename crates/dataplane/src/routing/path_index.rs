@@ -3,7 +3,7 @@
 //! A lookup costs one hash for the exact paths, one regular expression each, and one hash for each *length* of
 //! prefix there is: neither the number of routes nor a client's long path makes it slow.
 
-use std::{cmp::Ordering, collections::HashMap, rc::Rc, sync::Arc};
+use std::{cmp::Ordering, rc::Rc, sync::Arc};
 
 use super::{
     condition::{CompiledMatch, PathCondition, RequestView},
@@ -11,6 +11,7 @@ use super::{
     precedence,
     rule::WorkerRule,
 };
+use crate::worker::QuickMap;
 
 /// One match of one rule.
 #[derive(Clone, Debug)]
@@ -29,12 +30,12 @@ impl Candidate {
 /// Matches by path, each list in order of precedence.
 #[derive(Debug, Default)]
 pub(super) struct PathIndex {
-    exact: HashMap<Arc<str>, Vec<Candidate>>,
+    exact: QuickMap<Arc<str>, Vec<Candidate>>,
     /// The longest exact path there ever was: longer paths need no hash.
     longest_exact: usize,
     regex: Vec<Candidate>,
     /// By prefix without its trailing slash; every path has the prefix "".
-    prefix: HashMap<Arc<str>, Vec<Candidate>>,
+    prefix: QuickMap<Arc<str>, Vec<Candidate>>,
     /// The lengths of the prefixes, longest first, and how many there are of each.
     prefix_lengths: Vec<(usize, usize)>,
 }

@@ -444,7 +444,8 @@ fn the_most_specific_listener_takes_the_request() {
         table.set_listener(&listener.key, Some(&listener));
     }
     let choose = |table: &RouteTable, port, tls, host: &str| {
-        table.choose_listener(port, tls, host).map(|key| key.name.to_string())
+        let local = std::net::SocketAddr::from(([10, 0, 0, 1], port));
+        table.choose_listener(local, tls, host).map(|key| key.name.to_string())
     };
     for (port, tls, host, expected) in [
         (80, false, "abc.foo.example.com", Some("exact")),
@@ -472,6 +473,44 @@ fn the_most_specific_listener_takes_the_request() {
     assert_eq!(choose(&table, 81, false, "abc.foo.example.com"), None);
     for name in ["empty", "wild", "deep", "tls", "other", "exact", "pass", "tcp"] {
         table.set_listener(&listener_key(name), None);
+    }
+    assert!(table.ports.is_empty() && table.listeners.is_empty());
+}
+
+#[test]
+fn listeners_of_different_addresses_share_nothing() {
+    let mut table = RouteTable::default();
+    let at = |name: &str, host: Option<&str>, addresses: &[&str]| {
+        let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        Listener { addresses, ..listener(name, 80, ListenerProtocol::HTTP, host) }
+    };
+    let all = [
+        at("one", None, &["10.0.0.1"]),
+        at("two", Some("*.com"), &["10.0.0.2", "fd00::2"]),
+        at("every", Some("*.org"), &[]),
+        at("ipv4", Some("a.org"), &["0.0.0.0"]),
+    ];
+    for listener in &all {
+        table.set_listener(&listener.key, Some(listener));
+    }
+    for (address, host, expected) in [
+        ("10.0.0.1", "a.com", Some("one")),
+        ("10.0.0.2", "a.com", Some("two")),
+        ("fd00::2", "a.com", Some("two")),
+        ("10.0.0.3", "a.com", None),
+        ("10.0.0.2", "a.net", None),
+        // The more specific host wins, of whatever address.
+        ("10.0.0.1", "b.org", Some("every")),
+        ("10.0.0.3", "b.org", Some("every")),
+        ("10.0.0.1", "a.org", Some("ipv4")),
+        ("fd00::9", "a.org", Some("ipv4")),
+    ] {
+        let local = std::net::SocketAddr::new(address.parse().unwrap(), 80);
+        let chosen = table.choose_listener(local, false, host).map(|key| &*key.name);
+        assert_eq!(chosen, expected, "{address} {host}");
+    }
+    for listener in &all {
+        table.set_listener(&listener.key, None);
     }
     assert!(table.ports.is_empty() && table.listeners.is_empty());
 }

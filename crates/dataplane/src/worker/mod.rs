@@ -24,7 +24,7 @@ pub(crate) use hash::QuickMap;
 pub(crate) use load::{Load, better};
 pub(crate) use run::spawn;
 pub(crate) use update::{BackendPlan, HopPlan, PortPlan, WorkerUpdate};
-pub(crate) use view::{ListenerView, PortTls, View};
+pub(crate) use view::{ListenerView, PortKey, PortTls, View};
 
 use crate::{
     Limits,
@@ -73,14 +73,17 @@ pub(crate) struct Peer {
     pub load: Load,
 }
 
+/// Fields of a header, whatever is set.
+const MOST_FIELDS: usize = 20_000;
+
 /// What a worker is told.
 pub(crate) enum Command {
     /// Take this over, then answer.
     Update(Box<WorkerUpdate>, oneshot::Sender<()>),
     /// Accept no longer on these addresses, then answer.
     Unlisten(Vec<SocketAddr>, oneshot::Sender<()>),
-    /// Serve this connection, which another worker accepted on this port; the load counts it already.
-    Serve { stream: std::net::TcpStream, client: SocketAddr, port: u16 },
+    /// Serve this connection, which another worker accepted on this socket; the load counts it already.
+    Serve { stream: std::net::TcpStream, client: SocketAddr, socket: SocketAddr },
     /// Take no more connections, let requests end, and answer when all have.
     Drain(oneshot::Sender<()>),
     /// End.
@@ -110,25 +113,22 @@ impl Worker {
         metrics: Arc<Metrics>,
     ) -> Self {
         let counters = metrics.workers.get(index).cloned().unwrap_or_default();
-        let header_list = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
+        // A header map holds 24,576 fields and panics for more.
+        let header_fields = limits.header_fields.min(MOST_FIELDS);
+        // A header has to have room where it is read.
+        let buffer = limits.buffer_bytes.max(limits.header_bytes).max(8192);
 
         let mut http1_server = server::conn::http1::Builder::new();
-        http1_server
-            .max_buf_size(limits.buffer_bytes.max(8192))
-            .max_headers(limits.header_fields)
-            .max_header_size(limits.header_bytes);
+        http1_server.max_buf_size(buffer).max_headers(header_fields).max_header_size(limits.header_bytes);
         let mut http2_server = server::conn::http2::Builder::new(LocalExecutor);
         http2_server
             .max_concurrent_streams(limits.http2_streams)
             .initial_stream_window_size(limits.http2_stream_window)
             .initial_connection_window_size(limits.http2_connection_window)
             .max_send_buf_size(limits.buffer_bytes)
-            .max_header_list_size(header_list);
+            .max_header_list_size(header_list(&limits));
         let mut http1_client = client::conn::http1::Builder::new();
-        http1_client
-            .max_buf_size(limits.buffer_bytes.max(8192))
-            .max_headers(limits.header_fields)
-            .max_header_size(limits.header_bytes);
+        http1_client.max_buf_size(buffer).max_headers(header_fields).max_header_size(limits.header_bytes);
 
         Self {
             index,
@@ -159,7 +159,7 @@ impl Worker {
             .initial_stream_window_size(limits.http2_stream_window)
             .initial_connection_window_size(limits.http2_connection_window)
             .max_send_buf_size(limits.buffer_bytes)
-            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
+            .max_header_list_size(header_list(limits));
         builder
     }
 
@@ -167,4 +167,12 @@ impl Worker {
     pub(crate) fn load(&self) -> Option<&Load> {
         self.peers.get(self.index).map(|peer| &peer.load)
     }
+}
+
+/// The limit of HTTP/2, which counts 32 bytes more for each field (RFC 9113 §6.5.2). What it lets through beyond our own,
+/// we refuse ourselves: then it is in the log.
+fn header_list(limits: &Limits) -> u32 {
+    // The four of the request line are fields there, too.
+    let overhead = limits.header_fields.saturating_add(4).saturating_mul(32);
+    u32::try_from(limits.header_bytes.saturating_add(overhead)).unwrap_or(u32::MAX)
 }

@@ -50,11 +50,8 @@ fn obey(worker: &Rc<Worker>, accepting: &mut HashMap<SocketAddr, JoinHandle<()>>
             for (address, listener) in update.listen {
                 match tokio::net::TcpListener::from_std(listener) {
                     Ok(listener) => {
-                        let task = tokio::task::spawn_local(downstream::accept(
-                            worker.clone(),
-                            listener,
-                            address.port(),
-                        ));
+                        let task =
+                            tokio::task::spawn_local(downstream::accept(worker.clone(), listener, address));
                         accepting.insert(address, task);
                     }
                     Err(error) => tracing::error!(%address, %error, "cannot listen"),
@@ -73,10 +70,10 @@ fn obey(worker: &Rc<Worker>, accepting: &mut HashMap<SocketAddr, JoinHandle<()>>
                 let _ = done.send(());
             });
         }
-        Command::Serve { stream, client, port } => {
+        Command::Serve { stream, client, socket } => {
             let stream = tokio::net::TcpStream::from_std(stream).and_then(wire::prepared);
             match stream {
-                Ok(stream) => downstream::serve(worker, stream, client, port),
+                Ok(stream) => downstream::serve(worker, stream, client, socket),
                 Err(error) => {
                     tracing::debug!(%error, "lost a connection on its way between workers");
                     if let Some(load) = worker.load() {

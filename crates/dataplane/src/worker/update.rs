@@ -8,7 +8,7 @@ use lasthop_dataplane_api::{
 };
 use lasthop_tls_backends::{DownstreamTls, UpstreamTls};
 
-use super::{ListenerView, PortTls, Worker};
+use super::{ListenerView, PortKey, PortTls, Worker};
 use crate::{
     routing::CompiledRule,
     upstream::{AlpnChoice, Endpoint, Hop, TlsHop, UpstreamBackend},
@@ -20,8 +20,8 @@ pub(crate) struct WorkerUpdate {
     pub rules: Vec<(RuleKey, Option<Arc<CompiledRule>>)>,
     pub backends: Vec<(BackendKey, Option<BackendPlan>)>,
     pub endpoints: Vec<(EndpointsKey, Option<Arc<EndpointSet>>)>,
-    pub ports: Vec<(u16, Option<PortPlan>)>,
-    /// Sockets to accept on, each with its port.
+    pub ports: Vec<(PortKey, Option<PortPlan>)>,
+    /// Sockets to accept on, each with its address.
     pub listen: Vec<(SocketAddr, std::net::TcpListener)>,
 }
 

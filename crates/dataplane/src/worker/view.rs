@@ -1,6 +1,10 @@
 //! What a worker serves: its compiled form of the snapshot.
 
-use std::{rc::Rc, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
+};
 
 use lasthop_dataplane_api::{BackendKey, EndpointSet, EndpointsKey, ListenerKey};
 use lasthop_tls_backends::DownstreamTls;
@@ -16,13 +20,24 @@ pub(crate) struct View {
     /// The listeners.
     pub listeners: QuickMap<ListenerKey, Rc<ListenerView>>,
     /// TLS of the ports that terminate it.
-    pub ports: QuickMap<u16, Rc<PortTls>>,
+    pub ports: QuickMap<PortKey, Rc<PortTls>>,
     /// The backends.
     pub backends: QuickMap<BackendKey, Rc<UpstreamBackend>>,
     /// The backends of each Service's port: whom changed endpoints concern.
     pub backends_of: QuickMap<EndpointsKey, Vec<BackendKey>>,
     /// The endpoints.
     pub endpoints: QuickMap<EndpointsKey, Arc<EndpointSet>>,
+}
+
+/// A port, of one address where listeners of it name that address. `None` is every other address.
+pub(crate) type PortKey = (Option<IpAddr>, u16);
+
+impl View {
+    /// TLS of the address that a connection came to.
+    pub(crate) fn port_tls(&self, local: SocketAddr) -> Option<Rc<PortTls>> {
+        let at = |address| self.ports.get(&(address, local.port()));
+        at(Some(local.ip())).or_else(|| at(None)).cloned()
+    }
 }
 
 /// A listener.

@@ -11,6 +11,12 @@ use super::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct LimitSettings {
+    /// Clients' connections at a time.
+    #[serde(deserialize_with = "optional_number")]
+    pub connections: Option<usize>,
+    /// Bytes of a request's body.
+    #[serde(deserialize_with = "optional_number")]
+    pub body_bytes: Option<u64>,
     /// Bytes of a message's header.
     #[serde(deserialize_with = "optional_number")]
     pub header_bytes: Option<usize>,

@@ -138,13 +138,18 @@ fn lengths_of_time_have_units() {
 
 #[test]
 fn limits_have_a_table_of_their_own() {
-    let file = "[limits]\nheader-bytes = 1024\nidle-timeout = \"5s\"\nhttp2-streams = 7\n";
-    let environment = [("LASTHOP_LIMITS_HEADER_BYTES", "2048"), ("LASTHOP_LIMITS_CONNECT_TIMEOUT", "250ms")];
+    let file = "[limits]\nheader-bytes = 1024\nidle-timeout = \"5s\"\nhttp2-streams = 7\nconnections = 9\n";
+    let environment = [
+        ("LASTHOP_LIMITS_HEADER_BYTES", "2048"),
+        ("LASTHOP_LIMITS_CONNECT_TIMEOUT", "250ms"),
+        ("LASTHOP_LIMITS_BODY_BYTES", "5000000000"),
+    ];
     let limits = load(file, &environment, Flags::default()).unwrap().limits;
     assert_eq!(limits.header_bytes, Some(2048));
     assert_eq!(limits.idle_timeout, Some(Span::seconds(5)));
     assert_eq!(limits.http2_streams, Some(7));
     assert_eq!(limits.connect_timeout.unwrap().to_string(), "250ms");
+    assert_eq!((limits.connections, limits.body_bytes), (Some(9), Some(5_000_000_000)));
     assert_eq!(limits.buffer_bytes, None);
 
     let told = |file: &str, environment: &[(&str, &str)]| {
