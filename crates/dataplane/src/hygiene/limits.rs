@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::Limits;
+
 /// The most header a message may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HeaderLimits {
@@ -11,9 +13,16 @@ pub(crate) struct HeaderLimits {
     pub(crate) bytes: usize,
 }
 
+#[cfg(test)]
 impl Default for HeaderLimits {
     fn default() -> Self {
-        Self { fields: 100, bytes: 32 * 1024 }
+        Self::from(&Limits::default())
+    }
+}
+
+impl From<&Limits> for HeaderLimits {
+    fn from(limits: &Limits) -> Self {
+        Self { fields: limits.header_fields, bytes: limits.header_bytes }
     }
 }
 

@@ -9,9 +9,13 @@ use super::{connection_fields as connection, limits::HeaderLimits, request::Viol
 ///
 /// `upgrade_asked` is whether the request was sent with an upgrade. Only a 101 to such a request opens a tunnel;
 /// any other 1xx does not get here.
-pub(crate) fn check_response(parts: &Parts, upgrade_asked: bool) -> Result<(), Violation> {
+pub(crate) fn check_response(
+    parts: &Parts,
+    upgrade_asked: bool,
+    limits: HeaderLimits,
+) -> Result<(), Violation> {
     let violation = |detail| Violation { reason: FailureReason::UpstreamProtocol, detail };
-    if !HeaderLimits::default().hold(&parts.headers, 0) {
+    if !limits.hold(&parts.headers, 0) {
         return Err(violation("the response's header has too many fields or bytes"));
     }
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {

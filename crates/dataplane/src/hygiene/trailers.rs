@@ -33,8 +33,8 @@ static NOT_IN_TRAILERS: [HeaderName; 19] = [
 ];
 
 /// Takes away what must not stand in trailers. Trailers over the limits of a header are dropped whole.
-pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
-    if !HeaderLimits::default().hold(trailers, 0) {
+pub(crate) fn clean_trailers(trailers: &mut HeaderMap, limits: HeaderLimits) {
+    if !limits.hold(trailers, 0) {
         trailers.clear();
         return;
     }
@@ -85,7 +85,7 @@ mod tests {
         ] {
             trailers.insert(HeaderName::from_static(name), http::HeaderValue::from_static("1"));
         }
-        clean_trailers(&mut trailers);
+        clean_trailers(&mut trailers, HeaderLimits::default());
         let mut left: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["etag", "grpc-message", "grpc-status", "server-timing", "x-checksum"]);
@@ -97,7 +97,10 @@ mod tests {
         for _ in 0..101 {
             trailers.append("x", http::HeaderValue::from_static("1"));
         }
-        clean_trailers(&mut trailers);
+        let mut kept = trailers.clone();
+        clean_trailers(&mut trailers, HeaderLimits::default());
         assert!(trailers.is_empty());
+        clean_trailers(&mut kept, HeaderLimits { fields: 101, bytes: 1024 });
+        assert_eq!(kept.len(), 101);
     }
 }

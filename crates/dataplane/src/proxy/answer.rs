@@ -4,7 +4,10 @@ use std::{cell::Cell, convert::Infallible, pin::pin, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, request};
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper::{
+    body::{Body as _, Incoming},
+    upgrade::OnUpgrade,
+};
 use lasthop_dataplane_api::{AccessRecord, BackendTarget, FailureReason};
 use tokio::time::Instant;
 
@@ -45,7 +48,7 @@ pub(crate) async fn answer(
 ) -> Result<Response<ResponseBody>, Infallible> {
     let mut exchange = Box::new(Exchange::new(connection, &request));
     let (parts, body) = request.into_parts();
-    let mut outgoing = Outgoing { parts, body: RequestBody::Empty };
+    let mut outgoing = Outgoing { parts, body: RequestBody::Empty, received: None };
     let outcome = exchange.serve(&mut outgoing, body).await;
     let (response, source) = match outcome {
         Ok(Outcome::Backend(response, limit)) => {
@@ -103,8 +106,7 @@ pub(crate) fn unanswered(connection: &ClientConnection, reason: &FailureReason, 
 
 impl Exchange {
     async fn serve(&mut self, outgoing: &mut Outgoing, body: Incoming) -> Result<Outcome, FailureReason> {
-        let limits = &self.connection.worker.limits;
-        let limits = HeaderLimits { fields: limits.header_fields, bytes: limits.header_bytes };
+        let limits = HeaderLimits::from(&self.connection.worker.limits);
         let target = hygiene::check_request(&mut outgoing.parts, limits).map_err(|violation| {
             tracing::debug!(detail = violation.detail, "the client's request breaks the protocol");
             violation.reason
@@ -123,6 +125,9 @@ impl Exchange {
         hygiene::add_forwarded(&mut outgoing.parts, downstream);
         let RouteMatch { rule, matched } = self.route(&target.host, &outgoing.parts)?;
         self.rule = Some(rule.clone());
+        if connection.worker.limits.body_bytes.is_some_and(|most| body.size_hint().lower() > most) {
+            return Err(FailureReason::BodyTooLarge);
+        }
 
         let origin = match rule.filters.wants_origin()
             || rule.backends.iter().any(|backend| backend.filters.wants_origin())
@@ -216,7 +221,7 @@ impl Exchange {
         let worker = &connection.worker;
         let kind = rule.source.key.route.kind;
         let want = backend.want(kind, client_upgrade.is_some());
-        outgoing.body = self.body(rule, reference, context, &outgoing.parts, body, want);
+        (outgoing.body, outgoing.received) = self.body(rule, reference, context, &outgoing.parts, body, want);
         let route =
             Route { worker, backend: &backend, want, upgrade: client_upgrade.is_some(), host: context.host };
         let until = rule.source.timeouts.request.map(|limit| Instant::from_std(self.started) + limit);
@@ -236,7 +241,7 @@ impl Exchange {
         self.respond(answered, until, client_upgrade)
     }
 
-    /// The request's body, in the form that the rule needs, and the mirrors on their way.
+    /// The request's body, in the form that the rule needs, what of it has come, and the mirrors on their way.
     fn body(
         &mut self,
         rule: &CompiledRule,
@@ -245,8 +250,7 @@ impl Exchange {
         parts: &request::Parts,
         body: Incoming,
         want: Want,
-    ) -> RequestBody {
-        use hyper::body::Body as _;
+    ) -> (RequestBody, Option<Rc<Cell<u64>>>) {
         let worker = &self.connection.worker;
         let mirrors = [rule.filters.mirrors(), reference.filters.mirrors()];
         let mirrors: Vec<_> = match parts.headers.contains_key(http::header::UPGRADE)
@@ -270,18 +274,18 @@ impl Exchange {
             mirror::send(worker, backend, want, context.host.to_owned(), parts.clone(), copy);
         }
         if empty {
-            return RequestBody::Empty;
+            return (RequestBody::Empty, None);
         }
         let bytes = Rc::new(Cell::new(0));
         self.bytes_in = Some(bytes.clone());
-        let body = ClientBody::new(body, bytes);
+        let body = ClientBody::new(body, bytes.clone(), &worker.limits);
         // A backend may refuse a stream of HTTP/2 that it has not looked at, with whatever body.
         let repeated = retry::repeats(&rule.source) || want != Want::Http1;
         let room = repeated.then_some(worker.limits.replay_bytes);
         if room.is_none() && queues.is_empty() {
-            return RequestBody::Stream(body);
+            return (RequestBody::Stream(body), Some(bytes));
         }
-        RequestBody::Replay(Replay::new(body, room, queues))
+        (RequestBody::Replay(Replay::new(body, room, queues)), Some(bytes))
     }
 
     /// The backend's response in the client's form.
@@ -293,7 +297,8 @@ impl Exchange {
     ) -> Result<Outcome, FailureReason> {
         let Answered { response, lease, until: attempt_until } = answered;
         let (mut parts, body) = response.into_parts();
-        if let Err(violation) = hygiene::check_response(&parts, client_upgrade.is_some()) {
+        let limits = HeaderLimits::from(&self.connection.worker.limits);
+        if let Err(violation) = hygiene::check_response(&parts, client_upgrade.is_some(), limits) {
             tracing::debug!(detail = violation.detail, "the backend's response breaks the protocol");
             if let Some(backend) = self.backend.as_ref().filter(|_| is_upstream(&violation.reason)) {
                 backend.counters.failures.count(violation.reason.name());

@@ -85,6 +85,9 @@ pub(super) async fn attempt(
         };
         let reused = lease.reused;
         lease.discard();
+        if outgoing.is_too_large(route.worker.limits.body_bytes) {
+            return Err(FailureReason::BodyTooLarge);
+        }
         if let Some(request) = failed.unsent {
             outgoing.put_back(*request);
             if reused && stale < MOST_UNSENT {

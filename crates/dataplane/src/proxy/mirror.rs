@@ -66,7 +66,7 @@ pub(super) fn send(
         let exchange = async {
             let route = Route { worker: &worker, backend: &backend, want, upgrade: false, host: &host };
             let mut trace = Trace::default();
-            let mut outgoing = Outgoing { parts, body };
+            let mut outgoing = Outgoing { parts, body, received: None };
             let Ok((response, lease)) = attempt(route, &mut trace, &mut outgoing).await else { return };
             let asked = trace.successor.as_ref().unwrap_or(&backend);
             let mut body = response.into_body();

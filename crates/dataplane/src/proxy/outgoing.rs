@@ -1,6 +1,8 @@
 //! A request on its way to a backend. It lives in one place and is lent to the attempts: each future that owned it
 //! would have room for it, and a connection has room for all of them.
 
+use std::{cell::Cell, rc::Rc};
+
 use http::{Request, request::Parts};
 
 use super::{RequestBody, replay::Repetition};
@@ -9,6 +11,8 @@ use super::{RequestBody, replay::Repetition};
 pub(super) struct Outgoing {
     pub parts: Parts,
     pub body: RequestBody,
+    /// How much of the body has come.
+    pub received: Option<Rc<Cell<u64>>>,
 }
 
 /// A request as it was before it was sent.
@@ -23,6 +27,11 @@ impl Outgoing {
         let nothing = Request::new(()).into_parts().0;
         let parts = std::mem::replace(&mut self.parts, nothing);
         Request::from_parts(parts, std::mem::replace(&mut self.body, RequestBody::Empty))
+    }
+
+    /// Whether more of the body has come than there may be.
+    pub(super) fn is_too_large(&self, most: Option<u64>) -> bool {
+        most.zip(self.received.as_ref()).is_some_and(|(most, received)| received.get() > most)
     }
 
     /// A request that was not sent after all.

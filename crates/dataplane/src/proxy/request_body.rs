@@ -13,7 +13,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::{mirror::MirrorBody, replay::Replay};
-use crate::hygiene;
+use crate::{
+    Limits,
+    hygiene::{self, HeaderLimits},
+};
 
 /// A request's body.
 pub(crate) enum RequestBody {
@@ -27,10 +30,12 @@ pub(crate) enum RequestBody {
     Mirror(MirrorBody),
 }
 
-/// The client's body; counts its bytes.
+/// The client's body; counts its bytes and breaks off at the limit.
 pub(crate) struct ClientBody {
     incoming: Incoming,
     bytes: Rc<Cell<u64>>,
+    most: Option<u64>,
+    trailers: HeaderLimits,
 }
 
 /// Why a body ends before its end.
@@ -38,14 +43,16 @@ pub(crate) struct ClientBody {
 pub(crate) enum BodyError {
     /// The client's connection or stream failed.
     Client(hyper::Error),
+    /// More came than there may be.
+    TooLarge,
     /// The attempt was given up, or a mirror could not keep up.
     Dropped,
 }
 
 impl ClientBody {
     /// The body that comes from a client.
-    pub(super) fn new(incoming: Incoming, bytes: Rc<Cell<u64>>) -> Self {
-        Self { incoming, bytes }
+    pub(super) fn new(incoming: Incoming, bytes: Rc<Cell<u64>>, limits: &Limits) -> Self {
+        Self { incoming, bytes, most: limits.body_bytes, trailers: limits.into() }
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -55,8 +62,11 @@ impl ClientBody {
         let mut frame = frame.map_err(BodyError::Client)?;
         if let Some(data) = frame.data_ref() {
             self.bytes.set(self.bytes.get() + data.len() as u64);
+            if self.most.is_some_and(|most| self.bytes.get() > most) {
+                return Poll::Ready(Some(Err(BodyError::TooLarge)));
+            }
         } else if let Some(trailers) = frame.trailers_mut() {
-            hygiene::clean_trailers(trailers);
+            hygiene::clean_trailers(trailers, self.trailers);
         }
         Poll::Ready(Some(Ok(frame)))
     }
@@ -109,6 +119,7 @@ impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Client(error) => write!(f, "the client's body: {error}"),
+            Self::TooLarge => f.write_str("the client's body is over the limit"),
             Self::Dropped => f.write_str("the body was given up"),
         }
     }

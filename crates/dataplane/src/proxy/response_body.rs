@@ -66,6 +66,15 @@ impl ResponseBody {
         CutShort
     }
 
+    /// Why a response ended before its end: for the request, if we cut that one.
+    fn broken_off(&self) -> FailureReason {
+        let over = self.exchange.as_ref().is_some_and(|exchange| {
+            let most = exchange.connection.worker.limits.body_bytes;
+            most.zip(exchange.bytes_in.as_ref()).is_some_and(|(most, bytes)| bytes.get() > most)
+        });
+        if over { FailureReason::BodyTooLarge } else { FailureReason::UpstreamReset }
+    }
+
     /// Whether the backend takes too long.
     fn overdue(&mut self, cx: &mut Context<'_>) -> Option<FailureReason> {
         if let Source::Backend(_, Some(limit)) = &mut self.source
@@ -105,7 +114,10 @@ impl Body for ResponseBody {
             Poll::Ready(Some(Ok(mut frame))) => {
                 let ended = incoming.is_end_stream();
                 if let Some(trailers) = frame.trailers_mut() {
-                    hygiene::clean_trailers(trailers);
+                    let limits = this.exchange.as_ref().map(|exchange| &exchange.connection.worker.limits);
+                    if let Some(limits) = limits {
+                        hygiene::clean_trailers(trailers, limits.into());
+                    }
                 } else if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut this.exchange) {
                     exchange.bytes_out += data.len() as u64;
                     if let Some(idle) = &exchange.idle {
@@ -120,7 +132,7 @@ impl Body for ResponseBody {
             }
             Poll::Ready(Some(Err(error))) => {
                 tracing::debug!(%error, "the backend's response broke off");
-                Poll::Ready(Some(Err(this.cut(FailureReason::UpstreamReset))))
+                Poll::Ready(Some(Err(this.cut(this.broken_off()))))
             }
             Poll::Ready(None) => {
                 this.complete();

@@ -13,7 +13,7 @@ fn ok() -> Builder {
 #[test]
 fn only_an_upgrade_that_was_asked_for_opens_a_tunnel() {
     let switching = || ok().status(101).header("connection", "upgrade").header("upgrade", "websocket");
-    assert!(check_response(&parts(switching()), true).is_ok());
+    assert!(check_response(&parts(switching()), true, HeaderLimits::default()).is_ok());
     for (name, response, asked) in [
         ("not asked for", switching(), false),
         ("without Upgrade", ok().status(101), true),
@@ -22,10 +22,10 @@ fn only_an_upgrade_that_was_asked_for_opens_a_tunnel() {
         ("another 1xx", ok().status(103), true),
         ("100", ok().status(100), false),
     ] {
-        let violation = check_response(&parts(response), asked).expect_err(name);
+        let violation = check_response(&parts(response), asked, HeaderLimits::default()).expect_err(name);
         assert_eq!(violation.reason, FailureReason::UpstreamProtocol, "{name}");
     }
-    assert!(check_response(&parts(ok().status(200)), true).is_ok());
+    assert!(check_response(&parts(ok().status(200)), true, HeaderLimits::default()).is_ok());
 }
 
 #[test]
@@ -42,11 +42,16 @@ fn responses_that_could_be_cut_differently_are_refused() {
         ("fields", (0..101).fold(ok(), |response, _| response.header("x", "1"))),
         ("bytes", ok().header("x", "v".repeat(32 * 1024))),
     ] {
-        let violation = check_response(&parts(response), false).expect_err(name);
+        let violation = check_response(&parts(response), false, HeaderLimits::default()).expect_err(name);
         assert_eq!(violation.reason, FailureReason::UpstreamProtocol, "{name}");
     }
-    assert!(check_response(&parts(ok().header("content-length", "5")), false).is_ok());
-    assert!(check_response(&parts(ok().header("transfer-encoding", "chunked")), false).is_ok());
+    assert!(
+        check_response(&parts(ok().header("content-length", "5")), false, HeaderLimits::default()).is_ok()
+    );
+    assert!(
+        check_response(&parts(ok().header("transfer-encoding", "chunked")), false, HeaderLimits::default())
+            .is_ok()
+    );
 }
 
 fn downstream(response: Builder, http2: bool) -> Parts {
