@@ -22,14 +22,18 @@ pub(super) fn requested(gateway: &Gateway) -> Result<Vec<IpAddr>, Problem> {
         }
         match address.r#type {
             AddressType::IpAddress if value.is_empty() => {}
-            AddressType::IpAddress => addresses.push(value.parse().map_err(|_| {
-                Problem::new(
-                    "UnsupportedAddress",
-                    format!(
-                        "spec.addresses[{index}]: {value:?} is no IP address; write one such as 192.0.2.1"
-                    ),
-                )
-            })?),
+            AddressType::IpAddress => {
+                let address: IpAddr = value.parse().map_err(|_| {
+                    Problem::new(
+                        "UnsupportedAddress",
+                        format!(
+                            "spec.addresses[{index}]: {value:?} is no IP address; write one such as 192.0.2.1"
+                        ),
+                    )
+                })?;
+                // `::ffff:192.0.2.1` is the same address as 192.0.2.1.
+                addresses.push(address.to_canonical());
+            }
             ref other => {
                 return Err(Problem::new(
                     "UnsupportedAddress",

@@ -1,30 +1,34 @@
 //! The ports of all Gateways together, where one dataplane serves them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use lasthop_dataplane_api::{HostPattern, Listener, ListenerKey, ListenerProtocol, ObjectName};
 
 use super::GatewayOutcome;
 use crate::problem::Problem;
 
-/// Who took what of a port, so far.
+/// Who took what of a port, so far, of those that listen on the same addresses.
 #[derive(Debug)]
 struct Port {
+    addresses: Arc<Listener>,
     protocol: ListenerProtocol,
     first: ListenerKey,
     hosts: BTreeMap<Option<HostPattern>, ListenerKey>,
 }
 
+/// By port, then by addresses; none is all.
+type Ports = BTreeMap<u16, BTreeMap<Vec<IpAddr>, Port>>;
+
 /// Lets the Gateways take their ports one after the other, the oldest first, then by name. A listener that could not be
-/// told apart from one of an earlier Gateway is conflicted. Their addresses make no difference: the dataplane tells
-/// listeners apart by port and host.
+/// told apart from one of an earlier Gateway is conflicted: the dataplane tells them apart by address, port and host. A
+/// Gateway that names no address takes all of them.
 pub(crate) fn share(
     drafts: &BTreeMap<ObjectName, Arc<GatewayOutcome>>,
 ) -> BTreeMap<ObjectName, Arc<GatewayOutcome>> {
     let mut order: Vec<(i64, &ObjectName, &Arc<GatewayOutcome>)> =
         drafts.iter().map(|(name, outcome)| (outcome.created, name, outcome)).collect();
     order.sort_unstable_by_key(|(created, name, _)| (*created, *name));
-    let mut ports: BTreeMap<u16, Port> = BTreeMap::new();
+    let mut ports: Ports = BTreeMap::new();
     let mut shared = BTreeMap::new();
     for (_, name, outcome) in order {
         let conflicts: BTreeMap<ListenerKey, Problem> = outcome
@@ -34,7 +38,9 @@ pub(crate) fn share(
             .collect();
         let outcome = if conflicts.is_empty() { outcome.clone() } else { without(outcome, &conflicts) };
         for listener in outcome.serving.values() {
-            let port = ports.entry(listener.port).or_insert_with(|| Port {
+            let of_port = ports.entry(listener.port).or_default();
+            let port = of_port.entry(listener.own_addresses().to_vec()).or_insert_with(|| Port {
+                addresses: listener.clone(),
                 protocol: listener.protocol,
                 first: listener.key.clone(),
                 hosts: BTreeMap::new(),
@@ -46,24 +52,26 @@ pub(crate) fn share(
     shared
 }
 
-fn conflict(ports: &BTreeMap<u16, Port>, listener: &Listener) -> Option<Problem> {
-    let port = ports.get(&listener.port)?;
-    let remedy = "give one of the two another port";
-    if port.protocol != listener.protocol {
+fn conflict(ports: &Ports, listener: &Listener) -> Option<Problem> {
+    let meeting = || {
+        let of_port = ports.get(&listener.port).into_iter().flat_map(BTreeMap::values);
+        of_port.filter(|port| port.addresses.meets(listener))
+    };
+    if let Some(port) = meeting().find(|port| port.protocol != listener.protocol) {
         return Some(Problem::new(
             "ProtocolConflict",
             format!(
-                "port {} speaks {:?} for listener {}, and one dataplane serves both Gateways; {remedy}",
+                "port {} speaks {:?} for listener {}, and one dataplane serves both Gateways; give one of the two another port, or their Gateways different addresses",
                 listener.port, port.protocol, port.first
             ),
         ));
     }
-    let other = port.hosts.get(&listener.hostname)?;
+    let other = meeting().find_map(|port| port.hosts.get(&listener.hostname))?;
     let host = listener.hostname.as_ref().map_or_else(|| "every host".to_owned(), ToString::to_string);
     Some(Problem::new(
         "HostnameConflict",
         format!(
-            "{host} on port {} is taken by listener {other}, and one dataplane serves both Gateways; {remedy} or host name",
+            "{host} on port {} is taken by listener {other}, and one dataplane serves both Gateways; give one of the two another host name or port, or their Gateways different addresses",
             listener.port
         ),
     ))

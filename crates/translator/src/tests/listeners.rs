@@ -213,3 +213,37 @@ fn gateways_may_share_a_port_by_host_but_not_by_protocol() {
     assert!(world.serves("gw", "http") && !world.serves("z", "http"));
     assert!(world.listener("z", "http").contains(&"Conflicted=True/ProtocolConflict".to_owned()));
 }
+
+#[test]
+fn gateways_of_different_addresses_do_not_share_their_ports() {
+    let at = |name: &str, addresses: &str| {
+        GATEWAY
+            .replace("{name: gw}", &format!("{{name: {name}}}"))
+            .replace("  listeners:", &format!("  addresses: [{addresses}]\n  listeners:"))
+    };
+    let (one, two, both) = ("{value: 10.0.0.1}", "{value: 10.0.0.2}", "{value: 10.0.0.1}, {value: 10.0.0.2}");
+    let mut world = World::of(&[&at("a", one), &at("b", two)]);
+    assert!(world.serves("a", "http") && world.serves("b", "http"));
+    // Of those that meet, the first by name serves.
+    for (a, b, serves) in [
+        (one, one, false),
+        (both, two, false),
+        (one, both, false),
+        ("", two, false),
+        (one, "", false),
+        (one, "{value: 0.0.0.0}", false),
+        (one, "{value: '::ffff:10.0.0.1'}", false),
+        (one, "{value: 'fd00::1'}", true),
+    ] {
+        world.apply(&[&at("a", a), &at("b", b)]);
+        assert!(world.serves("a", "http"), "{a} {b}");
+        assert_eq!(world.serves("b", "http"), serves, "{a} {b}");
+    }
+    let https = |addresses: &str| {
+        at("b", addresses).replace("protocol: HTTP", "protocol: HTTPS, tls: {certificateRefs: [{name: tls}]}")
+    };
+    world.apply(&[&Ca::new("ca").secret("default", "tls", "a.example"), &at("a", one), &https(two)]);
+    assert!(world.serves("a", "http") && world.serves("b", "http"));
+    world.apply(&[&https(both)]);
+    assert!(world.listener("b", "http").contains(&"Conflicted=True/ProtocolConflict".to_owned()));
+}
