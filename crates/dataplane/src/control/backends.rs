@@ -110,3 +110,6 @@ impl Policies {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
