@@ -3,7 +3,7 @@
 mod hop;
 mod print;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use lasthop_api_model::{Change, ResourceKey};
 use lasthop_dataplane_api::{BackendTls, Refusal, Report};
@@ -44,27 +44,18 @@ pub(crate) fn main(flags: &CheckFlags) -> ExitCode {
     }
 }
 
-/// Reads the folder and translates it.
-pub(crate) fn check(settings: &Settings) -> Result<Findings, RunError> {
-    let config = settings.config.as_deref().ok_or(RunError::NoConfig)?;
-    let stack = run::stack(settings.tls_backend)?;
-    let backend = run::backend(stack)?;
-    let mut source = FolderSource::open(config, settings.poll_interval.0)?;
-    run::has_gateway(&source, config)?;
-    let event = source.take_first().unwrap_or_default();
+/// A folder, translated.
+pub(crate) struct Translated {
+    pub(crate) translator: Translator,
+    pub(crate) stack: Arc<dyn TlsBackend>,
+    pub(crate) problems: Vec<Problem>,
+    notices: Vec<Notice>,
+    controller: String,
+}
 
-    let options =
-        Options { capabilities: backend.capabilities(), ..run::options(settings.allow_insecure_verify) };
-    let controller = options.controller_name.clone();
-    let mut translator = Translator::new(options);
-    let applied = event.applied.into_iter();
-    let changes: Vec<Change> =
-        applied.map(|object| Change { key: object.key(), old: None, new: Some(object) }).collect();
-    let output = translator.apply(&changes);
-    let report = stack_report(backend.as_ref(), &translator);
-    if !report.refused_backends.is_empty() {
-        translator.programmed(&report);
-    }
+/// Reads the folder, translates it, and gathers what became of it.
+pub(crate) fn check(settings: &Settings) -> Result<Findings, RunError> {
+    let Translated { translator, problems, notices, controller, .. } = translate(settings)?;
     let objects = translator
         .statuses()
         .map(|(key, status)| {
@@ -72,8 +63,32 @@ pub(crate) fn check(settings: &Settings) -> Result<Findings, RunError> {
             (key.clone(), entries(&change, &controller))
         })
         .collect();
+    Ok(Findings { objects, hops: translator.hops(), problems, notices })
+}
+
+/// Reads the folder and translates it. TLS policies that the stack cannot do are refused.
+pub(crate) fn translate(settings: &Settings) -> Result<Translated, RunError> {
+    let config = settings.config.as_deref().ok_or(RunError::NoConfig)?;
+    let stack = run::stack(settings.tls_backend)?;
+    let stack = run::backend(stack)?;
+    let mut source = FolderSource::open(config, settings.poll_interval.0)?;
+    run::has_gateway(&source, config)?;
+    let event = source.take_first().unwrap_or_default();
+
+    let options =
+        Options { capabilities: stack.capabilities(), ..run::options(settings.allow_insecure_verify) };
+    let controller = options.controller_name.clone();
+    let mut translator = Translator::new(options);
+    let applied = event.applied.into_iter();
+    let changes: Vec<Change> =
+        applied.map(|object| Change { key: object.key(), old: None, new: Some(object) }).collect();
+    let output = translator.apply(&changes);
+    let report = stack_report(stack.as_ref(), &translator);
+    if !report.refused_backends.is_empty() {
+        translator.programmed(&report);
+    }
     let problems = event.problems.unwrap_or_default();
-    Ok(Findings { objects, hops: translator.hops(), problems, notices: output.notices })
+    Ok(Translated { translator, stack, problems, notices: output.notices, controller })
 }
 
 /// What a dataplane would say about TLS policies that its stack cannot do.

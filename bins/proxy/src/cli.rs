@@ -3,20 +3,22 @@
 use std::{
     fmt::Display,
     io::{self, Write as _},
+    num::NonZeroUsize,
     path::PathBuf,
     process::ExitCode,
 };
 
-use lasthop_runtime::settings::{Flags, TlsBackendName};
+use lasthop_runtime::settings::{Flags, Span, TlsBackendName};
 
-/// What `check` and `run` answer with when the command line, the settings or the folder cannot be used at all.
+/// What `check`, `probe` and `run` answer with when the command line, the settings or the folder cannot be used at all.
 pub(crate) const UNUSABLE: u8 = 2;
 
-const USAGE: &str = "lasthop-proxy run|check|demo [OPTIONS]";
+const USAGE: &str = "lasthop-proxy run|check|probe|demo [OPTIONS]";
 const EXIT_CODES: &str = "\
 Exit codes:
   run    0 after SIGTERM or SIGINT, 1 if it cannot start or drain in time, 2 if flags, settings or --config are unusable
   check  0 if everything is in force, 1 if something is refused, 2 if it cannot be read at all
+  probe  0 if every TLS endpoint can be used, 1 if one cannot or a policy is refused, 2 if something cannot be read
   demo   0 if every request got what it should, 1 if one did not, 2 if the demo cannot start";
 
 const LIMITS: &str = "\
@@ -47,6 +49,11 @@ pub(crate) enum Command {
     /// Print the conditions of all objects, and every hop with its TLS, without serving
     #[command(args_override_self = true)]
     Check(CheckFlags),
+    /// Shake hands with every endpoint of every TLS backend as the proxy would, and say what fails and why
+    ///
+    /// Nothing is sent but the handshake. Hops in plaintext are listed and left alone.
+    #[command(args_override_self = true)]
+    Probe(ProbeFlags),
     /// Show it: good and bad TLS backends, the manifests for them, and what becomes of a request to each
     #[command(args_override_self = true)]
     Demo(DemoFlags),
@@ -61,7 +68,7 @@ pub(crate) struct CheckFlags {
     pub(crate) settings: CheckSettings,
 }
 
-/// The settings that `check` looks at.
+/// The settings that `check` and `probe` look at.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct CheckSettings {
     /// Folder of manifests (*.yaml, *.yml, *.json, read recursively), or a single file
@@ -70,7 +77,7 @@ pub(crate) struct CheckSettings {
     /// Settings in TOML [env: LASTHOP_SETTINGS]
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// TLS stack whose abilities are assumed: rustls or boringssl, as far as built in
+    /// TLS stack, whose abilities are assumed: rustls or boringssl, as far as built in
     #[arg(long, value_name = "STACK")]
     tls_backend: Option<TlsBackendName>,
     /// Let policies verify less than chain and name
@@ -83,6 +90,24 @@ impl From<&CheckSettings> for Flags {
         let CheckSettings { config, settings, tls_backend, allow_insecure_verify } = flags.clone();
         Self { config, settings, tls_backend, allow_insecure_verify, ..Self::default() }
     }
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ProbeFlags {
+    /// Judge by the CA certificates of this PEM file in place of those that the policies name
+    #[arg(long, value_name = "FILE")]
+    pub(crate) with_ca: Option<PathBuf>,
+    /// How long connecting and shaking hands with one endpoint may take
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    pub(crate) timeout: Span,
+    /// How many endpoints are asked at the same time
+    #[arg(long, value_name = "N", default_value = "32")]
+    pub(crate) jobs: NonZeroUsize,
+    /// How the answer looks: table or json
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) settings: CheckSettings,
 }
 
 /// How an answer looks.
@@ -161,7 +186,7 @@ mod tests {
             (&["run", "--tls-backend", "openssl"][..], "rustls or boringssl"),
             (&["run", "--drain-timeout", "5"][..], "30s"),
             (&["run", "--workers", "0"][..], "workers"),
-            (&["serve"][..], "run|check|demo"),
+            (&["serve"][..], "run|check|probe|demo"),
         ] {
             let arguments = std::iter::once("lasthop-proxy").chain(arguments.iter().copied());
             let error = Cli::try_parse_from(arguments).unwrap_err().to_string();

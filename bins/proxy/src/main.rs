@@ -3,6 +3,7 @@
 mod check;
 mod cli;
 mod demo;
+mod probe;
 mod run;
 mod table;
 
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(flags) => run::main(&flags),
         Command::Check(flags) => check::main(&flags),
+        Command::Probe(flags) => probe::main(&flags),
         Command::Demo(flags) => demo::main(&flags),
     }
 }

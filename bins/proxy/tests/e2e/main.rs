@@ -19,6 +19,7 @@ mod lifecycle;
 mod limits;
 mod peers;
 mod policies;
+mod probe;
 mod refusals;
 mod reload;
 mod support;
