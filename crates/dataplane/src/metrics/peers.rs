@@ -93,7 +93,8 @@ impl Peers {
     /// The endpoints of all TLS backends.
     pub(crate) fn reports(&self) -> Vec<EndpointReport> {
         let state = self.state();
-        let listed = state.hops.iter().flat_map(|(key, hop)| state.addresses(key).map(move |at| (key, hop, at)));
+        let listed =
+            state.hops.iter().flat_map(|(key, hop)| state.addresses(key).map(move |at| (key, hop, at)));
         let report = |(backend, (id, source), endpoint): (&BackendKey, &(PolicyId, Arc<str>), SocketAddr)| {
             let seen = state.seen.get(&(*id, endpoint));
             EndpointReport {

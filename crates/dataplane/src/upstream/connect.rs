@@ -139,8 +139,11 @@ async fn establish(
     let open = OpenConnection::new(worker.counters.clone());
     let io = TokioIo::new(wire);
     if http2 {
-        let (sender, connection) =
-            worker.http2_client(FirstTask::of(&endpoint.connections)).handshake(io).await.map_err(|_| connected.activity.broken_off())?;
+        let (sender, connection) = worker
+            .http2_client(FirstTask::of(&endpoint.connections))
+            .handshake(io)
+            .await
+            .map_err(|_| connected.activity.broken_off())?;
         let streams = Rc::new(Cell::new(worker.limits.http2_streams));
         run(&endpoint.connections, open, observed(connection, worker.limits.http2_streams, streams.clone()));
         let connection = Rc::new(Http2Connection::new(sender, connected, streams));

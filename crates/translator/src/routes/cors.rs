@@ -63,7 +63,9 @@ mod tests {
         };
         assert_eq!(origin("https://*"), Ok(every(None)));
         assert_eq!(origin("https://*:8443"), Ok(every(Some(8443))));
-        for bad in ["https://**", "https://*a", "example.com", "https://", "https://a:b", "://a", "https://a/b"] {
+        for bad in
+            ["https://**", "https://*a", "example.com", "https://", "https://a:b", "://a", "https://a/b"]
+        {
             assert!(origin(bad).is_err(), "{bad}");
         }
     }
