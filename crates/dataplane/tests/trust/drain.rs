@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     plaintext, proxy, put_app,
-    support::{backend_key, client, pki::Ca},
+    support::{backend_key, client, pki::Ca, put_backend, put_rule, rule},
     trusting,
     witness::{Witness, ask},
 };
@@ -328,4 +328,57 @@ pub async fn connections_to_endpoints_that_left_end_too(stack: TlsStack) {
     proxy.change(|snapshot| put(snapshot, &[&ca], &stays)).await;
     tokio::time::sleep(PROMISE).await;
     assert_eq!(gone.open().len(), 0);
+}
+
+pub async fn of_backends_with_one_policy_only_the_one_that_lost_trust_is_cut(stack: TlsStack) {
+    let (ca, other, third) = (Ca::new(), Ca::new(), Ca::new());
+    let witness = Witness::start(&ca.leaf(&["app.internal"]), None).await;
+    let put = |snapshot: &mut Snapshot, name: &str, cas: &[&Ca]| {
+        put_app(snapshot, name, AppProtocol::Unspecified, trusting(cas), &[witness.address]);
+    };
+    let mut proxy = proxy(stack, 1, |snapshot| {
+        put(snapshot, "shrinks", &[&ca, &other]);
+        put(snapshot, "grows", &[&ca, &other]);
+    })
+    .await;
+    let shrinks = read(start(proxy.port, "/shrinks/endless").await);
+    let grows = read(start(proxy.port, "/grows/endless").await);
+    settle().await;
+    // Nobody has the old policy any more, and one of the two still has a right to what it began.
+    proxy
+        .change(|snapshot| {
+            put(snapshot, "shrinks", &[&ca]);
+            put(snapshot, "grows", &[&ca, &other, &third]);
+        })
+        .await;
+    tokio::time::sleep(PROMISE).await;
+    assert!(shrinks.is_finished() && !grows.is_finished());
+}
+
+pub async fn copies_for_a_mirror_end_too(stack: TlsStack) {
+    let (ca, other) = (Ca::new(), Ca::new());
+    let leaf = ca.leaf(&["app.internal"]);
+    let (primary, mirror) = (Witness::start(&leaf, None).await, Witness::start(&leaf, None).await);
+    let put = |snapshot: &mut Snapshot, name: &str, cas: &[&Ca]| {
+        put_app(snapshot, name, AppProtocol::Unspecified, trusting(cas), &[mirror.address]);
+    };
+    let mut proxy = proxy(stack, 1, |snapshot| {
+        // The endpoint stays in force for another backend: its connections are not all ended.
+        put(snapshot, "other", &[&ca, &other]);
+        put(snapshot, "mirror", &[&ca, &other]);
+        put_backend(snapshot, "app", &[primary.address]);
+        let mut rule = rule("app", "/app", &["app"]);
+        rule.filters = vec![HttpFilter::Mirror(Mirror {
+            target: BackendTarget::Backend(backend_key("mirror")),
+            fraction: Fraction { numerator: 1, denominator: 1 },
+        })];
+        put_rule(snapshot, rule);
+    })
+    .await;
+    let _primary = [get(proxy.port, "/app/never"), get(proxy.port, "/app/endless")];
+    settle().await;
+    assert_eq!(mirror.open().len(), 2);
+    proxy.change(|snapshot| put(snapshot, "mirror", &[&ca])).await;
+    tokio::time::sleep(PROMISE).await;
+    assert_eq!(mirror.open().len(), 0);
 }

@@ -39,6 +39,8 @@ on_each_stack! {
     drain::only_lost_trust_ends_a_request,
     drain::a_backend_keeps_its_own_requests_on_a_shared_endpoint,
     drain::connections_to_endpoints_that_left_end_too,
+    drain::of_backends_with_one_policy_only_the_one_that_lost_trust_is_cut,
+    drain::copies_for_a_mirror_end_too,
     drain::a_request_that_waits_for_a_connection_goes_on_under_the_new_policy,
     rotation::a_ca_is_rotated_under_load_without_a_failure,
     told::what_endpoints_present_is_told,
