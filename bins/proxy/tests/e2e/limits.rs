@@ -2,7 +2,7 @@
 
 use crate::{
     for_each_stack,
-    support::{Stack, client::Client, server::Server, site::Site},
+    support::{Stack, client::Client, proxy::Proxy, server::Server, site::Site},
 };
 
 for_each_stack!(
@@ -11,7 +11,9 @@ for_each_stack!(
     header_within_the_limits,
     not_http,
     smuggling,
-    length_beside_chunks
+    length_beside_chunks,
+    body_too_large,
+    header_limits_that_are_raised
 );
 
 fn header_too_long(stack: Stack) {
@@ -83,6 +85,47 @@ fn length_beside_chunks(stack: Stack) {
             "{head}"
         );
     }
+}
+
+fn body_too_large(stack: Stack) {
+    let (site, server) = shop();
+    let proxy = start_with(&site, stack, "body-bytes = 1000");
+    let length = "POST /length HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 1001\r\n\r\n".to_owned();
+    let chunk = format!("3e8\r\n{}\r\n", "a".repeat(1000));
+    let chunks = format!(
+        "POST /chunks HTTP/1.1\r\nhost: shop.test\r\ntransfer-encoding: chunked\r\n\r\n{chunk}1\r\nb\r\n0\r\n\r\n"
+    );
+    for request in [length, chunks] {
+        let mut client = site.connect("shop.test");
+        assert_eq!(client.exchange(request.as_bytes()).unwrap().status, 413, "{request}");
+        assert!(client.ends(), "the connection is open");
+    }
+    for path in ["/length", "/chunks"] {
+        let record = proxy.record_of("shop.test", path);
+        assert_eq!((&record["status"], &record["reason"]), (&413.into(), &"BodyTooLarge".into()), "{record}");
+    }
+    assert!(!server.requests().iter().any(|head| head.contains("/length")));
+    let whole =
+        format!("POST /echo HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 1000\r\n\r\n{}", "a".repeat(1000));
+    assert_eq!(site.connect("shop.test").exchange(whole.as_bytes()).unwrap().status, 200);
+}
+
+fn header_limits_that_are_raised(stack: Stack) {
+    let (site, _server) = shop();
+    let _proxy = start_with(&site, stack, "header-bytes = 131072\nheader-fields = 200");
+    let fields: String = (0..150).map(|number| format!("x-{number}: {}\r\n", "a".repeat(500))).collect();
+    let request = format!("GET / HTTP/1.1\r\nhost: shop.test\r\n{fields}\r\n");
+    assert_eq!(site.connect("shop.test").exchange(request.as_bytes()).unwrap().status, 200);
+}
+
+/// The proxy with these limits.
+fn start_with(site: &Site, stack: Stack, limits: &str) -> Proxy {
+    let settings = site.work().join("settings.toml");
+    std::fs::write(&settings, format!("[limits]\n{limits}\n")).unwrap();
+    let flags = ["--settings", settings.to_str().unwrap()];
+    let mut proxy = Proxy::start_without_waiting(stack, &site.manifests(), site.work(), &flags);
+    proxy.wait_ready(&[site.https, site.http]);
+    proxy
 }
 
 /// Each request gets one of the statuses on a connection of its own, which then ends; none reaches the backend.
