@@ -1,4 +1,4 @@
-//! Builds, tests and measures Lasthop: `cargo xtask setup | test | check-size | arrows | bench`.
+//! Builds, tests and measures Lasthop: `cargo xtask setup | test | check-size | arrows | trust | bench`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks to the terminal")]
 
@@ -11,6 +11,7 @@ mod setup;
 mod size;
 mod suite;
 mod test;
+mod trust;
 
 use std::{
     path::{Path, PathBuf},
@@ -39,6 +40,8 @@ enum Task {
     CheckSize,
     /// Dependencies between our crates point down only, and no floor knows what it must not.
     Arrows,
+    /// Try the verifier, both TLS stacks and the proxy on public suites of certificate chains.
+    Trust(trust::Options),
     /// Build the proxy and the benchmark driver optimised, and run the driver with the given arguments.
     Bench(bench::Options),
 }
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::CheckSize => size::run(),
         Task::Arrows => arrows::run(),
+        Task::Trust(options) => trust::run(&options),
         Task::Bench(options) => bench::run(&options),
     };
     match outcome {

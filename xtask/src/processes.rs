@@ -19,6 +19,8 @@ where
     for name in ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"] {
         command.env_remove(name);
     }
+    // Ours alone: the proxy takes every LASTHOP_ variable for a setting, and refuses what it does not know.
+    command.env_remove("LASTHOP_TRUST_DATA").env_remove("LASTHOP_TRUST_ALL");
     command
 }
 

@@ -36,6 +36,7 @@ const PACKAGES: &[(&str, Probe, &str)] = &[
     ("nghttp2-client", Probe::Program("nghttp"), "a client in the end-to-end tests"),
     ("python3", Probe::Program("python3"), "to unpack Envoy, a backend in the end-to-end tests"),
     ("python3-venv", Probe::PythonVenv, "to unpack Envoy, a backend in the end-to-end tests"),
+    ("xz-utils", Probe::Program("xz"), "to unpack the public suites of certificate chains"),
     ("jq", Probe::Program("jq"), "the examples in the README"),
 ];
 

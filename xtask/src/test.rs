@@ -10,6 +10,7 @@ use crate::{
     processes::{cargo, run as run_command},
     setup, size,
     suite::{self, Tally},
+    trust,
 };
 
 #[derive(Args)]
@@ -35,6 +36,8 @@ enum Step {
     Unit,
     /// The proxy's own process against real peers.
     E2e,
+    /// Certificate chains of public suites: all of them through the verifier, a sample through the proxy.
+    Trust,
 }
 
 /// The packages that can be built with either TLS stack.
@@ -88,6 +91,7 @@ impl Step {
             Self::Clippy => clippy(),
             Self::Unit => unit(tally),
             Self::E2e => tests(tally, &["--test"], |package| package == PROXY),
+            Self::Trust => trust::counted(&trust::Options::default(), tally),
         }
     }
 }
@@ -123,7 +127,9 @@ fn tests(tally: &mut Tally, kinds: &[&str], of: impl Fn(&str) -> bool) -> Outcom
             arguments.push((*kind).into());
             continue;
         }
-        for (_, target) in test_targets()?.into_iter().filter(|(package, _)| of(package)) {
+        // The public suites have a step of their own.
+        let wanted = |package: &str, target: &str| of(package) && target != trust::TARGET;
+        for (_, target) in test_targets()?.into_iter().filter(|(package, target)| wanted(package, target)) {
             arguments.extend(["--test".into(), target.into()]);
         }
     }
