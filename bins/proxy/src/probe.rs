@@ -80,7 +80,13 @@ fn probe(flags: &ProbeFlags) -> Result<Probed, ProbeError> {
         .into_iter()
         .map(|(target, outcome)| {
             let comparison = bundle.as_ref().map(|bundle| bundle.compare(&target, &outcome, now));
-            let advice = advice::advise(&target, &outcome, &mut system, now);
+            let mut advise =
+                |target: &Target, failure| advice::advise(target, failure, &outcome, &mut system, now);
+            let advice = match (&bundle, comparison.as_ref().and_then(|comparison| comparison.new.as_ref())) {
+                // The question is what the new bundle would do.
+                (Some(bundle), Some(Err(failure))) => advise(&bundle.in_place_of(&target), Some(failure)),
+                _ => advise(&target, outcome.failure.as_ref()),
+            };
             Endpoint { target, outcome, comparison, advice }
         })
         .collect();

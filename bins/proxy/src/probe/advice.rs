@@ -48,11 +48,17 @@ struct Case<'a> {
     now: UnixTime,
 }
 
-/// The advice for an endpoint.
-pub(super) fn advise(target: &Target, outcome: &Outcome, system: &mut SystemStore, now: UnixTime) -> Advice {
+/// The advice for an endpoint that fails for this reason, if it does.
+pub(super) fn advise(
+    target: &Target,
+    failure: Option<&FailureReason>,
+    outcome: &Outcome,
+    system: &mut SystemStore,
+    now: UnixTime,
+) -> Advice {
     let summaries = certificate::summaries(&outcome.chain);
     let case = Case { target, chain: &outcome.chain, summaries, now };
-    let remedies = match &outcome.failure {
+    let remedies = match failure {
         None => Vec::new(),
         Some(FailureReason::UpstreamTls(error)) => case.of_tls(error, outcome, system),
         Some(FailureReason::ConnectFailed) => vec![format!(
@@ -67,7 +73,7 @@ pub(super) fn advise(target: &Target, outcome: &Outcome, system: &mut SystemStor
     };
     let ours = target.policy.settings().client_certificate.is_some();
     let mut notes = Vec::new();
-    if outcome.failure.is_none() && !ours && outcome.client_authorities.is_some() {
+    if failure.is_none() && !ours && outcome.client_authorities.is_some() {
         notes.push(format!(
             "it asks for a client certificate{} and the policy has none; it took the handshake, and may refuse \
              requests",
@@ -128,6 +134,12 @@ impl Case<'_> {
                  unencrypted",
             ),
             TlsError::PeerAlert(112) => self.server_name(),
+            // In TLS 1.2 many a server says no more than handshake_failure, or closes.
+            TlsError::PeerAlert(_) | TlsError::Truncated | TlsError::Io(_)
+                if outcome.client_authorities.is_some() && settings.client_certificate.is_none() =>
+            {
+                self.client_certificate(outcome)
+            }
             TlsError::PeerAlert(_) => {
                 one("the backend gives no other reason than the alert; its log may say more")
             }
@@ -256,7 +268,7 @@ impl Case<'_> {
         let issued_by = issued_by(outcome);
         vec![match &self.target.policy.settings().client_certificate {
             None => format!(
-                "the backend demands a client certificate{issued_by}: name its Secret with spec.options \
+                "the backend wants a client certificate{issued_by}: name its Secret with spec.options \
                  lasthop.dev/client-certificate-ref, or in the Gateway's spec.tls.backend.clientCertificateRef"
             ),
             Some(ours) => {

@@ -2,10 +2,11 @@
 
 use std::{fs, io, path::Path, sync::Arc};
 
-use lasthop_dataplane_api::FailureReason;
+use lasthop_dataplane_api::{FailureReason, UpstreamTlsPolicy};
 use lasthop_tls_verify::{
     AnchorError, PeerRequirements, SkippedCertificate, TlsError, TrustAnchors, Verifier,
 };
+use lasthop_translator::HopPolicy;
 use pki_types::UnixTime;
 
 use super::{Outcome, Target, shown};
@@ -42,6 +43,16 @@ impl Bundle {
         let (anchors, skipped) =
             TrustAnchors::from_pem(&pem).map_err(|error| BundleError::Unusable(shown(path), error))?;
         Ok(Self { file: shown(path), anchors: Arc::new(anchors), skipped })
+    }
+
+    /// The same endpoint under its policy with this bundle in place of its CAs.
+    pub(super) fn in_place_of(&self, target: &Target) -> Target {
+        let mut settings = target.policy.settings().clone();
+        settings.peer.anchors = self.anchors.clone();
+        let policy = UpstreamTlsPolicy::new(target.policy.source.clone(), settings);
+        let authorities = vec![(self.file.as_str().into(), self.anchors.certificates().len())];
+        let described = HopPolicy { authorities, ..HopPolicy::clone(&target.described) };
+        Target { policy: Arc::new(policy), described: Arc::new(described), ..target.clone() }
     }
 
     /// Judges what was presented once by the policy and once with this bundle in place of its CAs.

@@ -257,3 +257,6 @@ impl Other {
         matches!(self.why, NoHandshake::Refused(_))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -162,7 +162,7 @@ fn client_certificate_demanded(stack: Stack) {
         let told = if flags.is_empty() { "ClientCertRefused" } else { "PeerAlert" };
         assert_eq!(shop["verdict"], told, "{shop:#}");
         assert_eq!(shop["chain"][0]["names"][0], "DNS:backend.test", "{shop:#}");
-        if flags.is_empty() {
+        if flags.is_empty() || stack == Stack::Rustls {
             let advice = shop["wouldWork"][0].as_str().unwrap();
             assert!(advice.contains("lasthop.dev/client-certificate-ref"), "{advice}");
             if stack == Stack::Rustls {
@@ -312,6 +312,8 @@ fn new_bundle(stack: Stack) {
     let (value, code) = json(&site, stack, &flags);
     assert_eq!(code, Some(1), "{value:#}");
     assert_eq!(verdicts(&value, "a"), (ok.clone(), untrusted.clone()));
+    let advice = endpoint(&value, "a")["wouldWork"][0].as_str().unwrap();
+    assert!(advice.contains("bundle.pem lacks the CA CN=backend CA"), "{advice}");
 
     // Both CAs, and a backend that has its new certificate already.
     site.tls_backend("b", new.port);

@@ -85,13 +85,20 @@ fn judged(
     let error = verifier.verify_server(&chain, now).expect_err("the policy refuses it");
     let reason = error.reason().to_owned();
     let outcome = Outcome { failure: Some(FailureReason::UpstreamTls(error)), chain, ..Outcome::default() };
-    let advice = advise(&target, &outcome, &mut SystemStore::of(anchors(system)), now);
+    let advice =
+        advise(&target, outcome.failure.as_ref(), &outcome, &mut SystemStore::of(anchors(system)), now);
     (reason, advice.remedies.join("\n"))
 }
 
 fn failed(settings: UpstreamTlsSettings, error: TlsError) -> Advice {
     let outcome = Outcome { failure: Some(FailureReason::UpstreamTls(error)), ..Outcome::default() };
-    advise(&target(settings), &outcome, &mut SystemStore(Some(None)), UnixTime::now())
+    advise(
+        &target(settings),
+        outcome.failure.as_ref(),
+        &outcome,
+        &mut SystemStore(Some(None)),
+        UnixTime::now(),
+    )
 }
 
 #[test]
@@ -202,9 +209,10 @@ fn a_client_certificate_is_asked_for_by_its_issuers() {
         ..Outcome::default()
     };
     let mut system = SystemStore(Some(None));
-    let advice = advise(&target(settings(&ours)), &outcome, &mut system, UnixTime::now());
+    let advice =
+        advise(&target(settings(&ours)), outcome.failure.as_ref(), &outcome, &mut system, UnixTime::now());
     let told = advice.remedies.join("");
-    assert!(told.contains("demands a client certificate issued by CN=clients: name its Secret"), "{told}");
+    assert!(told.contains("wants a client certificate issued by CN=clients: name its Secret"), "{told}");
 
     let key = KeyPair::generate().unwrap();
     let shown = params(vec![dns("g.test")]).signed_by(&key, &ours).unwrap();
@@ -212,17 +220,22 @@ fn a_client_certificate_is_asked_for_by_its_issuers() {
     with_ours.client_certificate = Some(Arc::new(
         CertifiedKey::from_pem(shown.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap(),
     ));
-    let advice = advise(&target(with_ours.clone()), &outcome, &mut system, UnixTime::now());
+    let advice =
+        advise(&target(with_ours.clone()), outcome.failure.as_ref(), &outcome, &mut system, UnixTime::now());
     let told = advice.remedies.join("");
     assert!(told.contains("Secret default/ours (CN=the leaf, issued by CN=ours)"), "{told}");
     assert!(told.contains("show one issued by CN=clients"), "{told}");
 
     // It asks, and takes the handshake all the same.
     outcome.failure = None;
-    let advice = advise(&target(settings(&ours)), &outcome, &mut system, UnixTime::now());
+    let advice =
+        advise(&target(settings(&ours)), outcome.failure.as_ref(), &outcome, &mut system, UnixTime::now());
     assert!(advice.remedies.is_empty());
     assert!(advice.notes[0].contains("it asks for a client certificate issued by CN=clients"), "{advice:?}");
-    assert_eq!(advise(&target(with_ours), &outcome, &mut system, UnixTime::now()), Advice::default());
+    assert_eq!(
+        advise(&target(with_ours), outcome.failure.as_ref(), &outcome, &mut system, UnixTime::now()),
+        Advice::default()
+    );
 }
 
 #[test]

@@ -1,0 +1,116 @@
+use std::fs;
+
+use lasthop_runtime::settings::Settings;
+
+use super::*;
+use crate::check;
+
+/// A GRPCRoute and an HTTPRoute lead to one Service with two endpoints; the HTTPRoute also mirrors to another one.
+const MANIFESTS: &str = "---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec:
+  gatewayClassName: lasthop
+  listeners:
+  - {name: http, protocol: HTTP, port: 8080}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: shop}
+spec:
+  parentRefs: [{name: edge}]
+  hostnames: [shop.test, \"*.shop.test\"]
+  rules:
+  - backendRefs: [{name: shop, port: 443}]
+    filters: [{type: RequestMirror, requestMirror: {backendRef: {name: copy, port: 443}}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {name: calls}
+spec:
+  parentRefs: [{name: edge}]
+  hostnames: [shop.test]
+  rules: [{backendRefs: [{name: shop, port: 443}]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: shop}
+spec: {ports: [{port: 443}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: copy}
+spec: {ports: [{port: 443}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  name: shop-1
+  labels: {kubernetes.io/service-name: shop}
+addressType: IPv4
+ports: [{port: 9443}]
+endpoints: [{addresses: [192.0.2.1]}, {addresses: [192.0.2.2]}]
+";
+
+/// The plan for the manifests and a policy for both Services, with these options.
+fn planned(options: &str) -> Vec<String> {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let pem = rcgen::CertificateParams::new(vec![]).unwrap().self_signed(&key).unwrap().pem();
+    let lines: String = pem.lines().map(|line| format!("    {line}\n")).collect();
+    let text = format!(
+        "{MANIFESTS}---
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {{name: both}}
+spec:
+  targetRefs: [{{group: \"\", kind: Service, name: shop}}, {{group: \"\", kind: Service, name: copy}}]
+  validation:
+    hostname: shop.internal
+    caCertificateRefs: [{{group: \"\", kind: ConfigMap, name: ca}}]
+  options: {{{options}}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: ca}}
+data:
+  ca.crt: |
+{lines}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("all.yaml"), text).unwrap();
+    let settings = Settings { config: Some(folder.path().to_owned()), ..Settings::default() };
+    let Plan { targets, others } = plan(&check::translate(&settings).unwrap());
+    let targets = targets.iter().map(|target| {
+        let name = target.server_name().unwrap_or_default();
+        format!("{} {} {} {name}", target.backend.service, target.address, target.offered().join(","))
+    });
+    let others = others.iter().map(|other| match &other.why {
+        NoHandshake::NoEndpoint(policy) => format!("{} nobody, {}", other.backend.service, policy.policy),
+        NoHandshake::Plaintext | NoHandshake::Refused(_) => format!("{} left alone", other.backend.service),
+    });
+    targets.chain(others).collect()
+}
+
+#[test]
+fn every_endpoint_is_asked_for_each_version_that_routes_need() {
+    let expected = [
+        "default/shop:443 192.0.2.1:9443 http/1.1 shop.internal",
+        "default/shop:443 192.0.2.1:9443 h2 shop.internal",
+        "default/shop:443 192.0.2.2:9443 http/1.1 shop.internal",
+        "default/shop:443 192.0.2.2:9443 h2 shop.internal",
+        "default/copy:443 nobody, default/both",
+    ];
+    assert_eq!(planned(""), expected);
+}
+
+#[test]
+fn the_hosts_of_the_routes_are_sent_if_the_policy_says_so() {
+    let planned = planned("lasthop.dev/sni: request-host, lasthop.dev/alpn: h2");
+    let first: Vec<&str> =
+        planned.iter().filter_map(|line| line.strip_prefix("default/shop:443 192.0.2.1:9443 ")).collect();
+    // Once for a GRPCRoute, which needs h2, and once for an HTTPRoute, which takes what ALPN chooses.
+    let expected =
+        ["h2 lasthop-probe.shop.test", "h2 shop.test", "h2 lasthop-probe.shop.test", "h2 shop.test"];
+    assert_eq!(first, expected);
+}
