@@ -7,6 +7,7 @@ mod client;
 mod downstream;
 mod floods;
 mod front;
+mod inspect;
 mod openssl;
 mod peer;
 mod pki;
