@@ -14,7 +14,8 @@ pub trait Dataplane: Send + Sync {
     fn tls_capabilities(&self) -> TlsCapabilities;
 
     /// Takes over an update as a whole and answers once it is in force: new requests follow it, requests under way
-    /// end under what they began with.
+    /// end under what they began with. Where a backend's trust shrinks (see [`crate::Trust`]), nothing new is sent under
+    /// the old policy, and what is under way ends within 5 s.
     async fn apply(&self, update: Arc<Update>) -> Report;
 
     /// Takes no new connections, lets requests under way end, and returns when all have or the time is over.
