@@ -240,6 +240,18 @@ fn constraints() -> Cases {
     cases
 }
 
+#[test]
+fn every_case_has_a_name_of_its_own() {
+    let groups = [chains(), self_signed(), names(), odd_names(), constraints()];
+    let mut names: Vec<&str> = groups.iter().flat_map(|cases| &cases.0).map(|case| case.name).collect();
+    let cases = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), cases);
+    assert!(cases >= 100, "{cases} cases only");
+    eprintln!("{cases} cases in the matrix");
+}
+
 async fn run(cases: Cases, versions: &[&'static rustls::SupportedProtocolVersion]) {
     let mut wrong = Vec::new();
     for case in cases.0 {
