@@ -4,10 +4,11 @@ use std::{
     io::{Read as _, Write as _},
     net::SocketAddr,
     process::Command,
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
+use ::rustls::ServerConnection;
 use serde_json::Value;
 
 use crate::{
@@ -29,6 +30,7 @@ for_each_stack!(
     expired,
     unknown_ca,
     client_certificate_demanded,
+    client_certificate_refused_late,
     client_certificate_shown,
     client_certificate_asked_by_nginx,
     no_tls_and_nobody_there,
@@ -172,6 +174,28 @@ fn client_certificate_demanded(stack: Stack) {
     }
 }
 
+/// A backend that takes its time to look at what it got.
+fn client_certificate_refused_late(stack: Stack) {
+    let site = Site::new();
+    let config = site.leaf().server_asking(&["http/1.1"], Some(&Authority::new("clients CA")));
+    let server = Server::scripted(move |mut stream, _| {
+        let mut connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+        while connection.read_tls(&mut stream).is_ok_and(|read| read > 0) {
+            let refused = connection.process_new_packets().is_err();
+            while connection.wants_write() && connection.write_tls(&mut stream).is_ok() {}
+            if refused {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
+    site.tls_backend("shop", server.port);
+    let (value, code) = json(&site, stack, &[]);
+    let shop = endpoint(&value, "shop");
+    assert_eq!((code, shop["verdict"].as_str()), (Some(1), Some("ClientCertRefused")), "{value:#}");
+    assert_eq!(shop["tls"]["version"], "1.3", "{shop:#}");
+}
+
 fn client_certificate_shown(stack: Stack) {
     let site = Site::with_gateway("  tls:\n    backend:\n      clientCertificateRef:\n        name: ours\n");
     let clients = Authority::new("clients CA");
@@ -290,6 +314,14 @@ fn offers_and_server_names(stack: Stack) {
     site.write("service-shop.yaml", &manifests::service("shop", &[server.port], None));
     let (value, code) = json(&site, stack, &[]);
     assert_eq!((code, &value["endpoints"][0]["verdict"]), (Some(0), &Value::from("ok")), "{value:#}");
+    // The policy offers what the Service's protocol cannot use.
+    site.policy("shop", "  options:\n    lasthop.dev/sni: request-host\n    lasthop.dev/alpn: http/1.1\n");
+    site.write("service-shop.yaml", &manifests::service("shop", &[server.port], Some("kubernetes.io/h2c")));
+    let (value, code) = json(&site, stack, &[]);
+    let shop = endpoint(&value, "shop");
+    assert_eq!((code, shop["verdict"].as_str()), (Some(1), Some("AlpnMismatch")), "{value:#}");
+    assert_eq!(shop["tls"]["alpn"], "http/1.1", "{shop:#}");
+
     let names = server.seen.server_names.lock().unwrap();
     assert_eq!(names.last().unwrap().as_deref(), Some("shop.test"));
 }
