@@ -96,7 +96,7 @@ impl Case {
         };
         let mut settings = UpstreamTlsSettings::new(peer, sni);
         // The key exchange is not what is tested, and this is the quickest.
-        settings.groups = vec![Group::X25519];
+        settings.groups = vec![Group::X25519, Group::Secp256r1, Group::Secp384r1];
         Ok(settings)
     }
 }

@@ -1,12 +1,14 @@
 //! A peer that shows any chain without its key: where the signature that proves possession belongs, it sends nonsense.
 //!
-//! Both stacks judge the chain before they look at that signature (RFC 8446 §4.4.2 and §4.4.3 in this order). So a
-//! chain that was accepted shows as the alert decrypt_error, and one that was refused as the verifier's own alert.
+//! Both stacks judge the chain before they look at that signature, in TLS 1.2 (of the ServerKeyExchange) as in TLS 1.3
+//! (of the CertificateVerify, RFC 8446 §4.4.3). So a chain that was accepted shows as the alert decrypt_error, and one
+//! that was refused as the verifier's own alert.
 
 use std::{io, sync::Arc};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, ServerConfig, SignatureAlgorithm, SignatureScheme,
+    SupportedProtocolVersion,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, ServerName, UnixTime},
@@ -45,7 +47,8 @@ impl Signer for Forger {
 }
 
 /// Object identifiers as they stand in a SubjectPublicKeyInfo, and the scheme that such a key signs in.
-const KEYS: [(&[u8], SignatureScheme); 4] = [
+const KEYS: [(&[u8], SignatureScheme); 5] = [
+    (&[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7], SignatureScheme::ECDSA_NISTP256_SHA256),
     (&[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1], SignatureScheme::RSA_PSS_SHA256),
     (&[6, 5, 0x2b, 0x81, 4, 0, 0x22], SignatureScheme::ECDSA_NISTP384_SHA384),
     (&[6, 5, 0x2b, 0x81, 4, 0, 0x23], SignatureScheme::ECDSA_NISTP521_SHA512),
@@ -62,19 +65,19 @@ impl ResolvesServerCert for Fixed {
 }
 
 fn shown(chain: Vec<CertificateDer<'static>>) -> Arc<CertifiedKey> {
-    let scheme = webpki::EndEntityCert::try_from(&chain[0]).ok().and_then(|leaf| {
-        let key = leaf.subject_public_key_info();
-        let algorithm = &key[..key.len().min(40)];
-        KEYS.iter().find(|(oid, _)| algorithm.windows(oid.len()).any(|window| window == *oid))
-    });
+    // Not every leaf can be parsed. None of these stands elsewhere in a certificate, but for the last.
+    let scheme = KEYS.iter().find(|(oid, _)| chain[0].windows(oid.len()).any(|window| window == *oid));
     let scheme = scheme.map_or(SignatureScheme::ECDSA_NISTP256_SHA256, |(_, scheme)| *scheme);
     Arc::new(CertifiedKey::new(chain, Arc::new(Forger(scheme))))
 }
 
 /// A server that shows the chain.
-pub fn server(chain: Vec<CertificateDer<'static>>) -> ServerConfig {
+pub fn server(
+    chain: Vec<CertificateDer<'static>>,
+    version: &'static SupportedProtocolVersion,
+) -> ServerConfig {
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(&[&TLS13])
+        .with_protocol_versions(&[version])
         .unwrap()
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(Fixed(shown(chain))));

@@ -8,7 +8,10 @@ use lasthop_dataplane_api::{
 };
 use lasthop_tls_backends::{Alpn, DownstreamEntry, DownstreamSettings, backend};
 use lasthop_tls_verify::{CertifiedKey, PeerRequirements, TlsError, Verifier};
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::{
+    SupportedProtocolVersion,
+    pki_types::{CertificateDer, UnixTime},
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -63,14 +66,14 @@ pub fn of_verifier(case: &Case, time: UnixTime) -> Verdict {
 }
 
 /// The verdict of a stack in a handshake over the loopback, at the present time.
-pub async fn of_stack(stack: TlsStack, case: &Case) -> Verdict {
+pub async fn of_stack(stack: TlsStack, case: &Case, version: &'static SupportedProtocolVersion) -> Verdict {
     let settings = match case.policy() {
         Ok(settings) => settings,
         Err(refused) => return Verdict::refused_policy(refused),
     };
     let shaking = async {
         match case.validation_kind {
-            Kind::Server => as_client(stack, case.chain(), settings).await,
+            Kind::Server => as_client(stack, case.chain(), settings, version).await,
             Kind::Client => as_server(stack, case.chain(), settings).await,
         }
     };
@@ -107,6 +110,7 @@ async fn as_client(
     stack: TlsStack,
     chain: Vec<CertificateDer<'static>>,
     settings: UpstreamTlsSettings,
+    version: &'static SupportedProtocolVersion,
 ) -> Verdict {
     let policy = Arc::new(UpstreamTlsPolicy::new("trust/case", settings));
     let compiled = match backend(stack).unwrap().upstream(&policy) {
@@ -114,7 +118,7 @@ async fn as_client(
         Err(_) => return Verdict::refused_policy("BadCrl"),
     };
     let (near, far, address) = sockets().await;
-    let server = TlsAcceptor::from(Arc::new(forger::server(chain)));
+    let server = TlsAcceptor::from(Arc::new(forger::server(chain, version)));
     let endpoint = compiled.endpoint(address);
     let (ours, theirs) = tokio::join!(endpoint.connect(near, None, &[Alpn::Http1]), server.accept(far));
     agreed(ours.map(|_| ()), theirs.err().as_ref().and_then(forger::alert))
