@@ -8,7 +8,7 @@ use lasthop_tls_verify::TrustAnchors;
 
 use crate::{index::Reader, secrets};
 
-/// The key that holds the PEM bundle, in ConfigMaps and Secrets.
+/// The key that holds the PEM bundle, in ConfigMaps and Secrets, where nothing else is said.
 pub(crate) const CA_KEY: &str = "ca.crt";
 const TRUST_BUNDLE_GROUP: &str = "certificates.k8s.io";
 
@@ -39,29 +39,40 @@ pub(crate) struct AuthorityRef<'a> {
     pub name: &'a str,
 }
 
-/// The anchors behind a reference that is permitted. Certificates passed over become notices about `referrer`.
+/// The anchors behind a reference that is permitted, from the first of `keys` that exists. Certificates passed over become notices about `referrer`.
 pub(crate) fn resolve(
     reader: &Reader<'_>,
     to: AuthorityRef<'_>,
     referrer: &ResourceKey,
     field: &str,
+    keys: &[&str],
 ) -> Result<Authority, AuthorityError> {
     let name = ObjectName::new(to.namespace, to.name);
     let (text, pem) = match (to.group, to.kind) {
         ("", "ConfigMap") => {
             let text = format!("ConfigMap {name}");
             let map = reader.object::<ConfigMap>(&name).ok_or_else(|| missing(&text))?;
-            (text, entry_of_map(map, CA_KEY).map(Cow::into_owned))
+            let pem = keys.iter().find_map(|key| entry_of_map(map, key)).map(Cow::into_owned);
+            let data = map.data.iter().flat_map(|data| data.keys());
+            let pem = pem.ok_or_else(|| {
+                no_key(&text, keys, data.chain(map.binary_data.iter().flat_map(|data| data.keys())))
+            })?;
+            (text, pem)
         }
         ("", "Secret") => {
             let text = format!("Secret {name}");
             let secret = reader.object::<Secret>(&name).ok_or_else(|| missing(&text))?;
-            (text, secrets::entry(secret, CA_KEY).map(Cow::into_owned))
+            let pem = keys.iter().find_map(|key| secrets::entry(secret, key)).map(Cow::into_owned);
+            let data = secret.data.iter().flat_map(|data| data.keys());
+            let pem = pem.ok_or_else(|| {
+                no_key(&text, keys, data.chain(secret.string_data.iter().flat_map(|data| data.keys())))
+            })?;
+            (text, pem)
         }
         (TRUST_BUNDLE_GROUP, "ClusterTrustBundle") => {
             let text = format!("ClusterTrustBundle {}", to.name);
             let bundle = reader.find::<ClusterTrustBundle>("", to.name).ok_or_else(|| missing(&text))?;
-            (text, Some(bundle.spec.trust_bundle.clone().into_bytes()))
+            (text, bundle.spec.trust_bundle.clone().into_bytes())
         }
         (group, kind) => {
             let of = if group.is_empty() { "the core group".to_owned() } else { format!("group {group}") };
@@ -71,7 +82,6 @@ pub(crate) fn resolve(
             )));
         }
     };
-    let pem = pem.ok_or_else(|| AuthorityError::Content(format!("{text} has no key {CA_KEY}")))?;
     let (anchors, skipped) =
         reader.cache().anchors(&pem).map_err(|error| AuthorityError::Content(format!("{text}: {error}")))?;
     for certificate in skipped {
@@ -102,6 +112,13 @@ pub(crate) fn entry_of_map<'a>(map: &'a ConfigMap, key: &str) -> Option<Cow<'a, 
     let text = map.data.as_ref().and_then(|data| data.get(key)).map(String::as_bytes);
     let bytes = || map.binary_data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.as_slice());
     text.or_else(bytes).map(Cow::Borrowed)
+}
+
+/// Names what exists; nothing of the content.
+fn no_key<'a>(text: &str, keys: &[&str], existing: impl Iterator<Item = &'a String>) -> AuthorityError {
+    let existing: Vec<&str> = existing.map(String::as_str).collect();
+    let has = if existing.is_empty() { "no keys".to_owned() } else { existing.join(", ") };
+    AuthorityError::Content(format!("{text} has no key {}; it has {has}", keys.join(", ")))
 }
 
 fn missing(text: &str) -> AuthorityError {

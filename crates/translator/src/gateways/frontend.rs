@@ -123,7 +123,7 @@ fn authority(
         return Err(Problem::new("RefNotPermitted", format!("{field}: {}", grants::remedy(from, to))));
     }
     let to = AuthorityRef { group, kind, namespace, name };
-    authorities::resolve(reader, to, referrer, field).map_err(|error| {
+    authorities::resolve(reader, to, referrer, field, &[authorities::CA_KEY]).map_err(|error| {
         let reason = match error {
             AuthorityError::Kind(_) => "InvalidCACertificateKind",
             AuthorityError::Content(_) => "InvalidCACertificateRef",

@@ -75,6 +75,8 @@ fn unknown_options_and_values_are_refused_with_what_exists() {
         "lasthop.dev/verify-depth: '99'",
         "lasthop.dev/spki-pins: 'AAAA'",
         "lasthop.dev/verify: sometimes",
+        "lasthop.dev/ca-key: 'ca.crt,tls.key'",
+        "lasthop.dev/ca-key: 'a/b'",
         "lasthop.dev/client-certificate-ref: missing",
         "lasthop.dev/client-certificate-ref: other/secret",
         "lasthop.dev/crl-ref: ConfigMap/missing",
@@ -137,4 +139,13 @@ fn revocation_lists_are_followed() {
     assert_eq!(world.tls("web", 443).settings().peer.crls.len(), 1);
     let empty = with(options(), "lasthop.dev/crl-ref: ConfigMap/crl", &[&config_map("crl", "ca.crl", "x")]);
     assert!(empty.refusal("web", 443).message.contains("ca.crl"));
+}
+
+#[test]
+fn the_first_key_that_exists_holds_the_ca() {
+    let mut world = with(options(), "lasthop.dev/ca-key: 'service-ca.crt, tls.crt'", &[]);
+    let message = world.refusal("web", 443).message.to_string();
+    assert!(message.contains("no key service-ca.crt, tls.crt; it has ca.crt"), "{message}");
+    world.apply(&[&config_map("ca", "tls.crt", &Ca::new("ca").pem())]);
+    assert_eq!(world.tls("web", 443).settings().peer.anchors.certificates().len(), 1);
 }

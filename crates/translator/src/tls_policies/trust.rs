@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lasthop_api_model::{BackendTlsPolicy, ResourceKey, WellKnownCaCertificates};
 use lasthop_tls_verify::TrustAnchors;
 
+use super::options;
 use crate::{
     authorities::{self, AuthorityError, AuthorityRef},
     index::Reader,
@@ -28,6 +29,12 @@ pub(super) struct Trust {
 /// accepts no peer that trust in all of them would refuse. Without any that can be used the policy is refused.
 pub(super) fn resolve(reader: &Reader<'_>, policy: &BackendTlsPolicy, key: &ResourceKey) -> Trust {
     let validation = &policy.spec.validation;
+    let keys = match options::ca_keys(policy) {
+        Ok(keys) => keys,
+        Err(problem) => {
+            return Trust { anchors: Err(problem), authorities: Vec::new(), unresolved: None };
+        }
+    };
     if validation.ca_certificate_refs.is_empty()
         && let Some(well_known) = &validation.well_known_ca_certificates
     {
@@ -39,7 +46,7 @@ pub(super) fn resolve(reader: &Reader<'_>, policy: &BackendTlsPolicy, key: &Reso
         let field = format!("spec.validation.caCertificateRefs[{index}]");
         let (group, kind, name) = (&*reference.group, &*reference.kind, &*reference.name);
         let to = AuthorityRef { group, kind, namespace: &key.namespace, name };
-        match authorities::resolve(reader, to, key, &field) {
+        match authorities::resolve(reader, to, key, &field, &keys) {
             Ok(authority) => found.push(authority),
             Err(error @ AuthorityError::Kind(_)) => {
                 problems.push(Problem::new("InvalidKind", error.message()))

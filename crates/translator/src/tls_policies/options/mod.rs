@@ -5,6 +5,7 @@
 //! | `min-version`, `max-version` | `1.2` or `1.3` |
 //! | `cipher-suites`, `groups` | IANA names, separated by commas, in order of preference |
 //! | `alpn` | protocols, separated by commas, in order of preference |
+//! | `ca-key` | keys of the CA's ConfigMap or Secret, separated by commas; the first that exists counts |
 //! | `client-certificate-ref` | a Secret of the policy's namespace; counts before the Gateway's |
 //! | `crl-ref` | `ConfigMap/NAME` or `Secret/NAME` of the policy's namespace, key `ca.crl` |
 //! | `spki-pins` | SHA-256 of a SubjectPublicKeyInfo in base64, separated by commas |
@@ -20,16 +21,17 @@ mod protocol;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use lasthop_api_model::ResourceKey;
+use lasthop_api_model::{BackendTlsPolicy, ResourceKey};
 use lasthop_dataplane_api::UpstreamTlsSettings;
 
-use crate::{index::Reader, problem::Problem};
+use crate::{authorities::CA_KEY, index::Reader, problem::Problem};
 
 /// What our options begin with; others are somebody else's.
 pub(crate) const OPTION_PREFIX: &str = "lasthop.dev/";
 
 const KNOWN: &[&str] = &[
     "alpn",
+    "ca-key",
     "cipher-suites",
     "client-certificate-ref",
     "crl-ref",
@@ -63,6 +65,8 @@ pub(super) fn apply(
             "cipher-suites" => protocol::cipher_suites(value).map(|suites| settings.cipher_suites = suites),
             "groups" => protocol::groups(value).map(|groups| settings.groups = groups),
             "alpn" => protocol::alpn(value).map(|alpn| settings.alpn = alpn),
+            // Read with the anchors, by `ca_keys`.
+            "ca-key" => Ok(()),
             "session-resumption" => protocol::switch(value).map(|on| settings.resumption = on),
             "sni" => peer::sni(value, settings),
             "subject-ip-sans" => peer::addresses(value).map(|found| settings.peer.identities.extend(found)),
@@ -88,6 +92,26 @@ pub(super) fn apply(
     protocol::check(settings, &reader.options.capabilities)
         .map_err(|(name, message)| invalid(&format!("{OPTION_PREFIX}{name}"), &message))?;
     Ok(own_certificate)
+}
+
+/// The keys under which a policy's CA certificates stand, in order of preference. A private key is never among them.
+pub(super) fn ca_keys(policy: &BackendTlsPolicy) -> Result<Vec<&str>, Problem> {
+    let option = format!("{OPTION_PREFIX}ca-key");
+    let Some(value) = policy.spec.options.get(&option) else { return Ok(vec![CA_KEY]) };
+    if policy.spec.validation.ca_certificate_refs.is_empty() {
+        return Err(invalid(&option, "means nothing without caCertificateRefs; remove it"));
+    }
+    let keys: Vec<&str> = entries(value).map_err(|message| invalid(&option, &message))?.collect();
+    for key in &keys {
+        if *key == "tls.key" {
+            return Err(invalid(&option, "tls.key holds a private key, no CA; name another key"));
+        }
+        let valid = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.');
+        if key.len() > 253 || !key.bytes().all(valid) {
+            return Err(invalid(&option, &format!("{key:?} is no key of a ConfigMap or Secret")));
+        }
+    }
+    Ok(keys)
 }
 
 fn invalid(option: &str, message: &str) -> Problem {
