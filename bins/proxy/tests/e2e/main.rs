@@ -15,6 +15,7 @@ mod check;
 mod clients;
 mod configuration;
 mod demo;
+mod faults;
 mod lifecycle;
 mod limits;
 mod peers;
