@@ -22,6 +22,7 @@ for_each_stack!(
     plaintext_between_server_hello_and_finished,
     http2_in_plaintext,
     cut_without_content_length,
+    cut_before_content_length,
     trickled_handshake,
 );
 
@@ -73,23 +74,40 @@ fn abrupt(config: Arc<ServerConfig>, trickle: bool, inject: bool, answer: &'stat
 }
 
 fn plaintext_at_accept(stack: Stack) {
-    refused(stack, &Site::new(), &speaks_first(INJECTED));
+    refused(stack, &Site::new(), &speaks_first(INJECTED), "NotTls");
 }
 
 fn http2_in_plaintext(stack: Stack) {
-    refused(stack, &Site::new(), &speaks_first(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"));
+    refused(
+        stack,
+        &Site::new(),
+        &speaks_first(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
+        "NotTls",
+    );
 }
 
 fn plaintext_between_server_hello_and_finished(stack: Stack) {
     let site = Site::new();
     let server = abrupt(site.leaf().server(&[]), false, true, INJECTED);
-    refused(stack, &site, &server);
+    refused(stack, &site, &server, "ProtocolViolation");
 }
 
 /// Without a length, only close_notify tells the end from a cut.
 fn cut_without_content_length(stack: Stack) {
     let site = Site::new();
     let server = abrupt(site.leaf().server(&[]), false, false, b"HTTP/1.1 200 OK\r\n\r\nhalf");
+    site.tls_backend("shop", server.port);
+    let _proxy = site.start(stack);
+    for version in ["--http1.1", "--http2"] {
+        let answer = site.curl("shop.test", "/", &[version]);
+        assert!(!answer.complaint.is_empty() || answer.status == 502, "a cut looks whole: {answer:?}");
+    }
+}
+
+fn cut_before_content_length(stack: Stack) {
+    let site = Site::new();
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf";
+    let server = abrupt(site.leaf().server(&[]), false, false, answer);
     site.tls_backend("shop", server.port);
     let _proxy = site.start(stack);
     for version in ["--http1.1", "--http2"] {
@@ -115,15 +133,13 @@ fn speaks_first(bytes: &'static [u8]) -> Server {
     })
 }
 
-fn refused(stack: Stack, site: &Site, server: &Server) {
+fn refused(stack: Stack, site: &Site, server: &Server, reason: &str) {
     site.tls_backend("shop", server.port);
     let proxy = site.start(stack);
     let answer = site.get("shop.test", "/");
     assert_eq!(answer.status, 502, "{answer:?}");
     let record = proxy.record_of("shop.test", "/");
-    let reason = record["reason"].as_str().unwrap_or_default().to_owned();
-    assert!(!reason.is_empty(), "{record}");
-    eprintln!("reason: {reason}");
-    conceals(&answer, &reason);
-    counts(&proxy, &reason);
+    assert_eq!(record["reason"], reason, "{record}");
+    conceals(&answer, reason);
+    counts(&proxy, reason);
 }
