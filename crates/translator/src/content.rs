@@ -43,15 +43,25 @@ impl ContentCache {
         Ok((anchors, skipped))
     }
 
-    /// A certificate chain with its key, from PEM.
-    pub(crate) fn key(&self, chain: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, CertificateError> {
+    /// A certificate chain with its key, from PEM, and the OCSP response to staple, in DER.
+    pub(crate) fn key(
+        &self,
+        chain: &[u8],
+        key: &[u8],
+        staple: Option<&[u8]>,
+    ) -> Result<Arc<CertifiedKey>, CertificateError> {
         let mut hasher = ContentHasher::new("key-pair-pem");
-        hasher.field(chain).field(key);
+        // An empty response is none.
+        hasher.field(chain).field(key).field(staple.unwrap_or_default());
         let id = hasher.finish();
         if let Some(key) = self.keys.borrow().get(&id).and_then(Weak::upgrade) {
             return Ok(key);
         }
-        let key = Arc::new(CertifiedKey::from_pem(chain, key)?);
+        let key = CertifiedKey::from_pem(chain, key)?;
+        let key = Arc::new(match staple {
+            Some(staple) => key.with_ocsp(staple.to_vec()),
+            None => key,
+        });
         self.keys.borrow_mut().insert(id, Arc::downgrade(&key));
         Ok(key)
     }

@@ -2,14 +2,19 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use lasthop_api_model::Secret;
+use lasthop_api_model::{ResourceKind, Secret};
 use lasthop_dataplane_api::ObjectName;
 use lasthop_tls_verify::CertifiedKey;
 
-use crate::index::Reader;
+use crate::{index::Reader, names};
 
 /// The type of Secrets that hold a certificate and its key.
 const TLS_TYPE: &str = "kubernetes.io/tls";
+
+/// The key of a DER OCSP response that is stapled to the certificate.
+const STAPLE_KEY: &str = "tls.ocsp-staple";
+/// The first octet of every DER SEQUENCE, which an OCSP response is (RFC 6960 §4.2.1).
+const DER_SEQUENCE: u8 = 0x30;
 
 /// An entry of a Secret. What was written as `stringData` (only files have it) counts before `data`, as it would on
 /// an API server.
@@ -22,6 +27,28 @@ pub(crate) fn entry<'a>(secret: &'a Secret, key: &str) -> Option<Cow<'a, [u8]>> 
 /// The certificate and key of a Secret of type `kubernetes.io/tls`, or a sentence that says what is wrong. The
 /// reference must be permitted; no word of the Secret's content is in the sentence.
 pub(crate) fn certified_key(reader: &Reader<'_>, name: &ObjectName) -> Result<Arc<CertifiedKey>, String> {
+    key_of(reader, name, |_| None)
+}
+
+/// The same for a listener, with the OCSP response to staple if the Secret has one (RFC 6066 §8). One that is none is
+/// told in a notice and left out: the certificate serves without it.
+pub(crate) fn served_key(reader: &Reader<'_>, name: &ObjectName) -> Result<Arc<CertifiedKey>, String> {
+    key_of(reader, name, |secret| {
+        let staple = entry(secret, STAPLE_KEY)?;
+        if staple.first() == Some(&DER_SEQUENCE) {
+            return Some(staple);
+        }
+        let message = "is no OCSP response in DER form; nothing is stapled".to_owned();
+        reader.notice(names::key(ResourceKind::Secret, name), format!("data[{STAPLE_KEY}]"), message);
+        None
+    })
+}
+
+fn key_of<'a>(
+    reader: &'a Reader<'_>,
+    name: &ObjectName,
+    staple: impl FnOnce(&'a Secret) -> Option<Cow<'a, [u8]>>,
+) -> Result<Arc<CertifiedKey>, String> {
     let secret =
         reader.object::<Secret>(name).ok_or_else(|| format!("Secret {name} does not exist; create it"))?;
     let found = secret.type_.as_deref().unwrap_or("Opaque");
@@ -30,5 +57,6 @@ pub(crate) fn certified_key(reader: &Reader<'_>, name: &ObjectName) -> Result<Ar
     }
     let part = |key: &str| entry(secret, key).ok_or_else(|| format!("Secret {name} has no key {key}"));
     let (chain, key) = (part("tls.crt")?, part("tls.key")?);
-    reader.cache().key(&chain, &key).map_err(|error| format!("Secret {name}: {error}"))
+    let staple = staple(secret);
+    reader.cache().key(&chain, &key, staple.as_deref()).map_err(|error| format!("Secret {name}: {error}"))
 }

@@ -48,7 +48,7 @@ pub(super) fn resolve(reader: &Reader<'_>, draft: &mut Draft<'_>) -> Vec<Arc<Cer
             let message = format!("{field}: kind {kind} holds no certificate; name a Secret");
             Err(Problem::new("InvalidCertificateRef", message))
         } else {
-            secrets::certified_key(reader, &ObjectName::new(namespace, name))
+            secrets::served_key(reader, &ObjectName::new(namespace, name))
                 .map_err(|message| Problem::new("InvalidCertificateRef", format!("{field}: {message}")))
         };
         match found {

@@ -44,6 +44,32 @@ fn https_needs_a_certificate_that_fits_its_key() {
 }
 
 #[test]
+fn an_ocsp_response_beside_the_certificate_is_stapled() {
+    let https =
+        gateway("  - {name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: tls}]}}");
+    let (chain, key) = Ca::new("ca").leaf("a.example");
+    let secret = |staple: &str| {
+        tls_secret("default", "tls", &chain, &key) + &format!("data: {{tls.ocsp-staple: {staple}}}\n")
+    };
+    let mut world = World::of(&[&https, &secret("MAMKAQA=")]);
+    let staple = |world: &World| {
+        let listener = world.translator.snapshot().listeners.values().next().unwrap();
+        listener.tls.as_ref().unwrap().certificates[0].ocsp().map(<[u8]>::to_vec)
+    };
+    assert_eq!(staple(&world).as_deref(), Some([0x30, 3, 10, 1, 0].as_slice()));
+    // Another response is another certificate to the dataplane.
+    let output = world.apply(&[&secret("MAMKAQY=")]);
+    assert_eq!(output.update.listeners.0.len(), 1);
+    assert_eq!(staple(&world).as_deref(), Some([0x30, 3, 10, 1, 6].as_slice()));
+    // What is no response is told, and the certificate serves without it.
+    let output = world.apply(&[&secret("aGVsbG8=")]);
+    assert_eq!(output.notices.len(), 1);
+    assert_eq!(output.notices[0].field, "data[tls.ocsp-staple]");
+    assert!(world.serves("gw", "https"));
+    assert_eq!(staple(&world), None);
+}
+
+#[test]
 fn one_good_certificate_serves_while_another_is_missing() {
     let https = gateway(
         "  - {name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: missing}, {name: tls}]}}",
