@@ -13,8 +13,12 @@ const TLS_TYPE: &str = "kubernetes.io/tls";
 
 /// The key of a DER OCSP response that is stapled to the certificate.
 const STAPLE_KEY: &str = "tls.ocsp-staple";
-/// The first octet of every DER SEQUENCE, which an OCSP response is (RFC 6960 §4.2.1).
-const DER_SEQUENCE: u8 = 0x30;
+
+/// Whether something begins as a DER SEQUENCE, which revocation lists (RFC 5280 §5.1) and OCSP responses (RFC 6960
+/// §4.2.1) are; PEM begins otherwise.
+pub(crate) fn is_der_sequence(content: &[u8]) -> bool {
+    content.first() == Some(&0x30)
+}
 
 /// An entry of a Secret. What was written as `stringData` (only files have it) counts before `data`, as it would on
 /// an API server.
@@ -35,7 +39,7 @@ pub(crate) fn certified_key(reader: &Reader<'_>, name: &ObjectName) -> Result<Ar
 pub(crate) fn served_key(reader: &Reader<'_>, name: &ObjectName) -> Result<Arc<CertifiedKey>, String> {
     key_of(reader, name, |secret| {
         let staple = entry(secret, STAPLE_KEY)?;
-        if staple.first() == Some(&DER_SEQUENCE) {
+        if is_der_sequence(&staple) {
             return Some(staple);
         }
         let message = "is no OCSP response in DER form; nothing is stapled".to_owned();

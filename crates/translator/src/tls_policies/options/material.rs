@@ -10,8 +10,6 @@ use pki_types::{CertificateRevocationListDer, pem::PemObject};
 use crate::{authorities, index::Reader, secrets};
 
 const CRL_KEY: &str = "ca.crl";
-/// The first octet of every DER SEQUENCE, which a revocation list is (RFC 5280 §5.1).
-const DER_SEQUENCE: u8 = 0x30;
 
 pub(super) fn certificate(
     reader: &Reader<'_>,
@@ -37,7 +35,7 @@ pub(super) fn crls(reader: &Reader<'_>, policy: &ResourceKey, value: &str) -> Re
         authorities::entry_of_map(map, CRL_KEY).map(Cow::into_owned)
     };
     let content = content.ok_or_else(|| format!("{kind} {name} has no key {CRL_KEY}"))?;
-    if content.first() == Some(&DER_SEQUENCE) {
+    if secrets::is_der_sequence(&content) {
         return Ok(vec![content.into()]);
     }
     let mut lists = Vec::new();
