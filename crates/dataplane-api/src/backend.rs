@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{BackendKey, EndpointsKey, UpstreamTlsPolicy};
 
-/// A port of a Service as one Gateway reaches it.
+/// A port of a Service, or an XBackend, as one Gateway reaches it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Backend {
     /// Its name.
@@ -15,6 +15,9 @@ pub struct Backend {
     pub protocol: AppProtocol,
     /// Whether and how the hop is encrypted.
     pub tls: BackendTls,
+    /// Whether each connection begins with a PROXY protocol v2 header that tells the client's address (before TLS, if
+    /// the hop is encrypted). Such connections serve one client: they are never shared.
+    pub proxy_protocol: bool,
 }
 
 /// `appProtocol` of the Service's port (GEP-1911). How the backend is encrypted never depends on it.
@@ -47,6 +50,8 @@ pub enum BackendTls {
 pub enum PlaintextReason {
     /// No BackendTLSPolicy targets this port of the Service.
     NoPolicy,
+    /// The XBackend says mode `None` (GEP-4894).
+    ModeNone,
 }
 
 /// Why a backend's TLS cannot be set up.
@@ -60,13 +65,16 @@ pub struct Refusal {
     pub policy: Arc<str>,
 }
 
-/// The ready endpoints of a Service's port.
+/// The ready endpoints of a Service's port, or of an XBackend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EndpointSet {
     /// Its name.
     pub key: EndpointsKey,
-    /// Sorted and without repetition. Empty: requests get 503.
+    /// Sorted and without repetition. Empty, and without a host name: requests get 503.
     pub endpoints: Vec<Endpoint>,
+    /// A DNS name, lower case. If given, the endpoints are its addresses at the key's port as the dataplane resolves
+    /// them, and `endpoints` is empty.
+    pub hostname: Option<Arc<str>>,
 }
 
 /// One endpoint.

@@ -18,6 +18,12 @@ pub trait Dataplane: Send + Sync {
     /// the old policy, and what is under way ends within 5 s.
     async fn apply(&self, update: Arc<Update>) -> Report;
 
+    /// Waits until something changed by itself, without an update, and tells it: a listener that serves now or no longer,
+    /// a backend that is refused. A dataplane that answers for everything in [`Dataplane::apply`] never returns.
+    async fn reported(&self) -> Report {
+        std::future::pending().await
+    }
+
     /// Takes no new connections, lets requests under way end, and returns when all have or the time is over.
     async fn drain(&self, deadline: Duration);
 }

@@ -56,23 +56,46 @@ pub struct RuleKey {
     pub index: u32,
 }
 
-/// A backend as one Gateway reaches it: a port of a Service. The Gateway is part of it because a Gateway shows its
-/// own client certificate.
+/// A backend as one Gateway reaches it: a port of a Service, or an XBackend. The Gateway is part of it because a Gateway
+/// shows its own client certificate.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BackendKey {
     /// The Gateway.
     pub gateway: ObjectName,
-    /// The Service's port.
-    pub service: EndpointsKey,
+    /// What it reaches.
+    pub endpoints: EndpointsKey,
 }
 
-/// A port of a Service: the grain at which endpoints change.
+/// A port of a Service, or an XBackend: the grain at which endpoints change.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointsKey {
-    /// The Service.
-    pub service: ObjectName,
-    /// The Service's port, not the endpoints'.
+    /// The object's kind.
+    pub kind: BackendKind,
+    /// The object.
+    pub object: ObjectName,
+    /// The Service's port, not the endpoints'; or the XBackend's.
     pub port: u16,
+    /// A Service may have the same port number for both transports.
+    pub transport: Transport,
+}
+
+/// The kinds of objects that a route may name as a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum BackendKind {
+    /// A Service.
+    Service,
+    /// An XBackend (GEP-4894).
+    XBackend,
+}
+
+/// The transport protocols.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[expect(clippy::upper_case_acronyms, reason = "their names")]
+pub enum Transport {
+    /// TCP.
+    TCP,
+    /// UDP.
+    UDP,
 }
 
 impl ObjectName {
@@ -115,15 +138,30 @@ impl fmt::Display for RuleKey {
     }
 }
 
+impl EndpointsKey {
+    /// A TCP port of a Service.
+    pub fn service(object: ObjectName, port: u16) -> Self {
+        Self { kind: BackendKind::Service, object, port, transport: Transport::TCP }
+    }
+}
+
+/// `namespace/name:port`; what is not a Service or not TCP says so.
 impl fmt::Display for EndpointsKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.service, self.port)
+        if self.kind != BackendKind::Service {
+            write!(f, "{:?}/", self.kind)?;
+        }
+        write!(f, "{}:{}", self.object, self.port)?;
+        match self.transport {
+            Transport::TCP => Ok(()),
+            Transport::UDP => f.write_str("/UDP"),
+        }
     }
 }
 
 impl fmt::Display for BackendKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} via {}", self.service, self.gateway)
+        write!(f, "{} via {}", self.endpoints, self.gateway)
     }
 }
 

@@ -14,6 +14,7 @@ mod dataplane;
 mod filter;
 mod hostname;
 mod keys;
+mod l4_route;
 mod listener;
 mod observed;
 mod reason;
@@ -30,7 +31,10 @@ pub use filter::{
     UrlRewrite,
 };
 pub use hostname::{HostPattern, HostPatternError};
-pub use keys::{BackendKey, EndpointsKey, ListenerKey, ObjectName, RouteKey, RouteKind, RuleKey};
+pub use keys::{
+    BackendKey, BackendKind, EndpointsKey, ListenerKey, ObjectName, RouteKey, RouteKind, RuleKey, Transport,
+};
+pub use l4_route::{L4Backend, L4Rule};
 pub use listener::{ClientValidation, ClientValidationMode, Listener, ListenerProtocol, ListenerTls};
 pub use observed::{EndpointReport, FailedHandshake, Handshake, PresentedLeaf};
 pub use reason::FailureReason;

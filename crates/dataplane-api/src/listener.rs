@@ -24,6 +24,8 @@ pub struct Listener {
     pub hostname: Option<HostPattern>,
     /// How it terminates TLS: given for HTTPS, and for TLS in mode Terminate.
     pub tls: Option<ListenerTls>,
+    /// Whether each connection must begin with a PROXY protocol header (v1 or v2), which tells the client's address.
+    pub proxy_protocol: bool,
 }
 
 impl Listener {

@@ -47,6 +47,16 @@ pub enum FailureReason {
     Misdirected,
     /// The proxy is overloaded or draining: 503.
     Overloaded,
+    /// The connection does not begin with a TLS ClientHello that can be read.
+    NotTls,
+    /// The ClientHello is over the limit.
+    ClientHelloTooLarge,
+    /// The connection does not begin with a PROXY protocol header, though its listener asks for one.
+    ProxyProtocol,
+    /// No datagram passed for too long.
+    IdleTimeout,
+    /// There are as many UDP sessions as there may be.
+    TooManySessions,
 }
 
 impl FailureReason {
@@ -73,6 +83,11 @@ impl FailureReason {
             Self::ClientClosed => "ClientClosed",
             Self::Misdirected => "Misdirected",
             Self::Overloaded => "Overloaded",
+            Self::NotTls => "NotTls",
+            Self::ClientHelloTooLarge => "ClientHelloTooLarge",
+            Self::ProxyProtocol => "ProxyProtocol",
+            Self::IdleTimeout => "IdleTimeout",
+            Self::TooManySessions => "TooManySessions",
         }
     }
 
@@ -87,10 +102,14 @@ impl FailureReason {
             | Self::UpstreamReset
             | Self::TrustRevoked
             | Self::UpstreamProtocol => 502,
-            Self::NoEndpoint | Self::Overloaded => 503,
+            Self::NoEndpoint | Self::Overloaded | Self::TooManySessions => 503,
             Self::ConnectTimeout | Self::RequestTimeout | Self::BackendTimeout => 504,
-            Self::BadRequest | Self::DownstreamTls(_) => 400,
-            Self::ClientTimeout => 408,
+            Self::BadRequest
+            | Self::DownstreamTls(_)
+            | Self::NotTls
+            | Self::ClientHelloTooLarge
+            | Self::ProxyProtocol => 400,
+            Self::ClientTimeout | Self::IdleTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::Misdirected => 421,
             Self::HeadersTooLarge => 431,

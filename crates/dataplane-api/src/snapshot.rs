@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
 
-use crate::{Backend, BackendKey, EndpointSet, EndpointsKey, HttpRule, Listener, ListenerKey, RuleKey};
+use crate::{
+    Backend, BackendKey, EndpointSet, EndpointsKey, HttpRule, L4Rule, Listener, ListenerKey, RuleKey,
+};
 
 /// Everything a dataplane serves, at one version.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -15,6 +17,8 @@ pub struct Snapshot {
     pub listeners: BTreeMap<ListenerKey, Arc<Listener>>,
     /// The rules of HTTPRoutes and GRPCRoutes.
     pub http_rules: BTreeMap<RuleKey, Arc<HttpRule>>,
+    /// The rules of TLSRoutes, TCPRoutes and UDPRoutes.
+    pub l4_rules: BTreeMap<RuleKey, Arc<L4Rule>>,
     /// The backends.
     pub backends: BTreeMap<BackendKey, Arc<Backend>>,
     /// The endpoints.
@@ -28,8 +32,10 @@ pub struct Update {
     pub version: u64,
     /// Changed listeners.
     pub listeners: Changes<ListenerKey, Listener>,
-    /// Changed rules.
+    /// Changed rules of HTTPRoutes and GRPCRoutes.
     pub http_rules: Changes<RuleKey, HttpRule>,
+    /// Changed rules of TLSRoutes, TCPRoutes and UDPRoutes.
+    pub l4_rules: Changes<RuleKey, L4Rule>,
     /// Changed backends.
     pub backends: Changes<BackendKey, Backend>,
     /// Changed endpoints.
@@ -77,6 +83,7 @@ impl Snapshot {
         self.version = update.version;
         update.listeners.apply(&mut self.listeners);
         update.http_rules.apply(&mut self.http_rules);
+        update.l4_rules.apply(&mut self.l4_rules);
         update.backends.apply(&mut self.backends);
         update.endpoints.apply(&mut self.endpoints);
     }
@@ -87,6 +94,7 @@ impl Snapshot {
             version: new.version,
             listeners: Changes::between(&self.listeners, &new.listeners),
             http_rules: Changes::between(&self.http_rules, &new.http_rules),
+            l4_rules: Changes::between(&self.l4_rules, &new.l4_rules),
             backends: Changes::between(&self.backends, &new.backends),
             endpoints: Changes::between(&self.endpoints, &new.endpoints),
         }
@@ -96,7 +104,8 @@ impl Snapshot {
 impl Update {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        let Self { version: _, listeners, http_rules, backends, endpoints } = self;
-        listeners.is_empty() && http_rules.is_empty() && backends.is_empty() && endpoints.is_empty()
+        let Self { version: _, listeners, http_rules, l4_rules, backends, endpoints } = self;
+        let rules = http_rules.is_empty() && l4_rules.is_empty();
+        listeners.is_empty() && rules && backends.is_empty() && endpoints.is_empty()
     }
 }

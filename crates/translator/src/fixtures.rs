@@ -259,7 +259,7 @@ impl World {
 
     /// The backend of a port of a Service of `default`, by way of `gw`.
     pub(crate) fn backend(&self, service: &str, port: u16) -> Option<&Backend> {
-        let key = BackendKey { gateway: name("gw"), service: endpoints_key(service, port) };
+        let key = BackendKey { gateway: name("gw"), endpoints: endpoints_key(service, port) };
         self.translator.snapshot().backends.get(&key).map(|backend| &**backend)
     }
 
@@ -310,7 +310,7 @@ pub(crate) fn name(name: &str) -> ObjectName {
 }
 
 fn endpoints_key(service: &str, port: u16) -> EndpointsKey {
-    EndpointsKey { service: name(service), port }
+    EndpointsKey::service(name(service), port)
 }
 
 /// Conditions as `Type=Status/Reason`.

@@ -119,10 +119,10 @@ fn of_target(
         }
         BackendTarget::Backend(key) => {
             let backend = translator.snapshot.backends.get(key)?;
-            hop.backend = key.service.to_string().into();
+            hop.backend = key.endpoints.to_string().into();
             hop.protocol = backend.protocol;
             hop.endpoints =
-                translator.snapshot.endpoints.get(&key.service).map_or(0, |set| set.endpoints.len());
+                translator.snapshot.endpoints.get(&key.endpoints).map_or(0, |set| set.endpoints.len());
             hop.tls = match (&backend.tls, translator.derived.progress.refusal(key)) {
                 (BackendTls::Plaintext(reason), _) => HopTls::Plaintext { reason: *reason },
                 (BackendTls::Refused(refusal), _) | (BackendTls::Policy(_), Some(refusal)) => {

@@ -7,7 +7,7 @@ use std::{
 
 use lasthop_api_model::ResourceKey;
 use lasthop_dataplane_api::{
-    Backend, BackendKey, Changes, EndpointSet, EndpointsKey, HttpRule, Listener, ListenerKey, RuleKey,
+    Backend, BackendKey, Changes, EndpointSet, EndpointsKey, HttpRule, L4Rule, Listener, ListenerKey, RuleKey,
     Snapshot, Update,
 };
 
@@ -18,6 +18,7 @@ use crate::output::{Notice, Status, StatusChange};
 pub(crate) struct Pending {
     pub listeners: BTreeMap<ListenerKey, Option<Arc<Listener>>>,
     pub rules: BTreeMap<RuleKey, Option<Arc<HttpRule>>>,
+    pub l4_rules: BTreeMap<RuleKey, Option<Arc<L4Rule>>>,
     pub backends: BTreeMap<BackendKey, Option<Arc<Backend>>>,
     pub endpoints: BTreeMap<EndpointsKey, Option<Arc<EndpointSet>>>,
     statuses: BTreeMap<ResourceKey, Status>,
@@ -47,6 +48,7 @@ impl Pending {
             version: snapshot.version,
             listeners: changes(&self.listeners, &snapshot.listeners),
             http_rules: changes(&self.rules, &snapshot.http_rules),
+            l4_rules: changes(&self.l4_rules, &snapshot.l4_rules),
             backends: changes(&self.backends, &snapshot.backends),
             endpoints: changes(&self.endpoints, &snapshot.endpoints),
         };

@@ -13,7 +13,7 @@ pub(super) fn value(probed: &Probed) -> Value {
     let now = UnixTime::now();
     let (mut plaintext, mut refused, mut without_endpoints) = (Vec::new(), Vec::new(), Vec::new());
     for other in &probed.others {
-        let mut value = json!({ "backend": other.backend.service.to_string(), "gateway": other.backend.gateway.to_string() });
+        let mut value = json!({ "backend": other.backend.endpoints.to_string(), "gateway": other.backend.gateway.to_string() });
         match &other.why {
             NoHandshake::Plaintext => plaintext.push(value),
             NoHandshake::Refused(refusal) => {
@@ -53,7 +53,7 @@ fn of(endpoint: &Endpoint, now: UnixTime) -> Value {
     let Endpoint { target, outcome, comparison, advice } = endpoint;
     let settings = target.policy.settings();
     let mut value = json!({
-        "backend": target.backend.service.to_string(),
+        "backend": target.backend.endpoints.to_string(),
         "gateway": target.backend.gateway.to_string(),
         "endpoint": target.address.to_string(),
         "policy": target.policy.source,

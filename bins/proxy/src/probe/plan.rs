@@ -74,7 +74,7 @@ pub(super) fn plan(translated: &Translated) -> Plan {
     let uses = uses(snapshot);
     let mut plan = Plan { targets: Vec::new(), others: Vec::new() };
     for (key, backend) in &snapshot.backends {
-        let service = key.service.to_string();
+        let service = key.endpoints.to_string();
         let hop = hops.iter().find(|hop| hop.gateway == key.gateway && *hop.backend == *service);
         let mut other = |why| plan.others.push(Other { backend: key.clone(), why });
         let policy = match &backend.tls {
@@ -109,7 +109,7 @@ pub(super) fn plan(translated: &Translated) -> Plan {
                 continue;
             }
         };
-        let endpoints = snapshot.endpoints.get(&key.service).map_or(&[][..], |set| &set.endpoints);
+        let endpoints = snapshot.endpoints.get(&key.endpoints).map_or(&[][..], |set| &set.endpoints);
         if endpoints.is_empty() {
             other(NoHandshake::NoEndpoint(described));
             continue;

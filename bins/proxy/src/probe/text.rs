@@ -140,7 +140,7 @@ fn chains(probed: &Probed, now: UnixTime) -> String {
     let mut all: Vec<(&[CertificateDer<'_>], Vec<String>)> = Vec::new();
     for endpoint in probed.endpoints.iter().filter(|endpoint| !endpoint.outcome.chain.is_empty()) {
         let chain = &*endpoint.outcome.chain;
-        let name = format!("{} {}", endpoint.target.backend.service, endpoint.target.address);
+        let name = format!("{} {}", endpoint.target.backend.endpoints, endpoint.target.address);
         match all.iter_mut().find(|(known, _)| *known == chain) {
             Some((_, who)) if who.contains(&name) => {}
             Some((_, who)) => who.push(name),
@@ -180,7 +180,7 @@ fn failures(probed: &Probed) -> String {
         let target = &endpoint.target;
         text.push_str(&format!(
             "{} {}, policy {}\n",
-            target.backend.service,
+            target.backend.endpoints,
             of(endpoint),
             target.policy.source
         ));

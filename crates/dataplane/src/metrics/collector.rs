@@ -74,7 +74,7 @@ impl NativeCollector {
                         ("gateway", text(series.listener.as_ref().map(|listener| &listener.gateway))),
                         ("listener", text(series.listener.as_ref())),
                         ("route", text(series.route.as_ref())),
-                        ("backend", text(series.backend.as_ref().map(|backend| &backend.service))),
+                        ("backend", text(series.backend.as_ref().map(|backend| &backend.endpoints))),
                         ("code", code.to_owned()),
                     ],
                     sum,

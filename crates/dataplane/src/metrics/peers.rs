@@ -112,7 +112,7 @@ impl Peers {
 
 impl State {
     fn addresses(&self, backend: &BackendKey) -> impl Iterator<Item = SocketAddr> {
-        let set = self.endpoints.get(&backend.service);
+        let set = self.endpoints.get(&backend.endpoints);
         set.into_iter().flat_map(|set| &set.endpoints).map(|endpoint| endpoint.address)
     }
 

@@ -211,6 +211,11 @@ pub(super) fn is_upstream(reason: &FailureReason) -> bool {
         | R::ClientTimeout
         | R::ClientClosed
         | R::Misdirected
-        | R::Overloaded => false,
+        | R::Overloaded
+        | R::NotTls
+        | R::ClientHelloTooLarge
+        | R::ProxyProtocol
+        | R::IdleTimeout
+        | R::TooManySessions => false,
     }
 }

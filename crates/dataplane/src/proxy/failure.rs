@@ -40,6 +40,8 @@ fn grpc_response(reason: &FailureReason) -> Response<Bytes> {
     let (code, message) = match reason {
         R::NoRoute | R::Misdirected => ("12", "unimplemented"),
         R::InvalidBackend | R::InvalidFilter | R::BadRequest | R::DownstreamTls(_) => ("13", "internal"),
+        // Reasons of connections without HTTP.
+        R::NotTls | R::ClientHelloTooLarge | R::ProxyProtocol | R::IdleTimeout => ("13", "internal"),
         R::ConnectTimeout | R::RequestTimeout | R::BackendTimeout | R::ClientTimeout => {
             ("4", "deadline exceeded")
         }
@@ -52,7 +54,8 @@ fn grpc_response(reason: &FailureReason) -> Response<Bytes> {
         | R::UpstreamReset
         | R::TrustRevoked
         | R::UpstreamProtocol
-        | R::Overloaded => ("14", "unavailable"),
+        | R::Overloaded
+        | R::TooManySessions => ("14", "unavailable"),
     };
     let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();

@@ -21,6 +21,7 @@ fn listener(name: &str, port: u16, protocol: ListenerProtocol, hostname: Option<
         protocol,
         hostname: hostname.map(|hostname| hostname.parse().unwrap()),
         tls: None,
+        proxy_protocol: false,
     }
 }
 

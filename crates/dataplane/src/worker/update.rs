@@ -86,7 +86,7 @@ impl Worker {
         // Old backends are kept until the new ones have taken over the endpoints that stay: their pools live on.
         let mut replaced = Vec::new();
         for (key, plan) in &update.backends {
-            let backends = view.backends_of.entry(key.service.clone()).or_default();
+            let backends = view.backends_of.entry(key.endpoints.clone()).or_default();
             backends.retain(|other| other != key);
             match plan {
                 Some(plan) => {
@@ -98,7 +98,7 @@ impl Worker {
                 }
                 None => {
                     if backends.is_empty() {
-                        view.backends_of.remove(&key.service);
+                        view.backends_of.remove(&key.endpoints);
                     }
                     replaced.extend(view.backends.remove(key));
                     touched.remove(key);
@@ -107,7 +107,7 @@ impl Worker {
         }
         for key in &touched {
             if let Some(backend) = view.backends.get(key) {
-                let endpoints = view.endpoints.get(&key.service);
+                let endpoints = view.endpoints.get(&key.endpoints);
                 backend.set_endpoints(self.endpoints_of(&backend.hop, endpoints.map(|set| &**set)));
             }
         }

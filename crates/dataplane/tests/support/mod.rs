@@ -161,6 +161,7 @@ pub fn listener(name: &str, port: u16, hostname: Option<&str>) -> Listener {
         protocol: ListenerProtocol::HTTP,
         hostname: hostname.map(|host| host.parse().unwrap()),
         tls: None,
+        proxy_protocol: false,
     }
 }
 
@@ -169,11 +170,11 @@ pub fn put_listener(snapshot: &mut Snapshot, listener: Listener) {
 }
 
 pub fn service(name: &str) -> EndpointsKey {
-    EndpointsKey { service: ObjectName::new("default", name), port: 80 }
+    EndpointsKey::service(ObjectName::new("default", name), 80)
 }
 
 pub fn backend_key(name: &str) -> BackendKey {
-    BackendKey { gateway: gateway(), service: service(name) }
+    BackendKey { gateway: gateway(), endpoints: service(name) }
 }
 
 /// A plaintext backend with endpoints.
@@ -195,11 +196,11 @@ pub fn put_backend_with(
     addresses: &[SocketAddr],
 ) {
     let key = backend_key(name);
-    snapshot.backends.insert(key.clone(), Arc::new(Backend { key, protocol, tls }));
+    snapshot.backends.insert(key.clone(), Arc::new(Backend { key, protocol, tls, proxy_protocol: false }));
     let mut endpoints: Vec<_> = addresses.iter().map(|&address| Endpoint { address }).collect();
     endpoints.sort();
     let key = service(name);
-    snapshot.endpoints.insert(key.clone(), Arc::new(EndpointSet { key, endpoints }));
+    snapshot.endpoints.insert(key.clone(), Arc::new(EndpointSet { key, endpoints, hostname: None }));
 }
 
 /// A rule for all paths below `prefix` on listener `http`.

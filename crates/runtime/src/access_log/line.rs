@@ -52,7 +52,7 @@ pub(super) fn write(buffer: &mut Vec<u8>, format: LogFormat, time: &str, record:
         Some(rule) => line.bare("rule", rule.index),
         None => line.missing("rule"),
     }
-    line.shown("backend", backend.map(|backend| &backend.service));
+    line.shown("backend", backend.map(|backend| &backend.endpoints));
     line.shown("endpoint", endpoint.as_ref());
     line.bare("attempts", attempts);
     line.text("tls", *upstream_tls);

@@ -40,12 +40,12 @@ struct Keys {
 
 fn keys() -> Keys {
     let gateway = ObjectName::new("infra", "edge");
-    let service = EndpointsKey { service: ObjectName::new("shop", "cart"), port: 8443 };
+    let service = EndpointsKey::service(ObjectName::new("shop", "cart"), 8443);
     let route = RouteKey { kind: RouteKind::HTTPRoute, object: ObjectName::new("shop", "cart") };
     Keys {
         listener: ListenerKey { gateway: gateway.clone(), set: None, name: "https".into() },
         rule: RuleKey { route, gateway: gateway.clone(), index: 2 },
-        backend: BackendKey { gateway, service },
+        backend: BackendKey { gateway, endpoints: service },
     }
 }
 

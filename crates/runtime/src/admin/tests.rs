@@ -73,7 +73,7 @@ async fn endpoints_are_shown_as_they_are_told() {
     let report = EndpointReport {
         backend: BackendKey {
             gateway: ObjectName::new("infra", "gw"),
-            service: EndpointsKey { service: ObjectName::new("app", "api"), port: 443 },
+            endpoints: EndpointsKey::service(ObjectName::new("app", "api"), 443),
         },
         endpoint: "10.0.0.1:8443".parse().unwrap(),
         policy: "app/tls".into(),

@@ -54,6 +54,7 @@ pub(crate) fn translate(reader: &Reader<'_>, name: &ObjectName) -> Option<Gatewa
                 protocol,
                 hostname: settled.hostname,
                 tls: settled.tls,
+                proxy_protocol: false,
             };
             serving.insert(listener.key.clone(), Arc::new(listener));
         }

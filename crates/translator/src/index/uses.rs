@@ -84,16 +84,16 @@ impl Uses {
         for backend in new.backends.difference(&old.backends) {
             if self.backends.add(backend) {
                 change.backends.push((backend.clone(), true));
-                if self.endpoints.add(&backend.service) {
-                    change.endpoints.push((backend.service.clone(), true));
+                if self.endpoints.add(&backend.endpoints) {
+                    change.endpoints.push((backend.endpoints.clone(), true));
                 }
             }
         }
         for backend in old.backends.difference(&new.backends) {
             if self.backends.remove(backend) {
                 change.backends.push((backend.clone(), false));
-                if self.endpoints.remove(&backend.service) {
-                    change.endpoints.push((backend.service.clone(), false));
+                if self.endpoints.remove(&backend.endpoints) {
+                    change.endpoints.push((backend.endpoints.clone(), false));
                 }
             }
         }

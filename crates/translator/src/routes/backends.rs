@@ -18,7 +18,7 @@ impl Scope<'_, '_> {
     pub(super) fn target(&mut self, reference: &BackendObjectReference, field: &str) -> BackendTarget {
         match self.resolve(reference, field) {
             Ok(service) => {
-                let key = BackendKey { gateway: self.gateway.clone(), service };
+                let key = BackendKey { gateway: self.gateway.clone(), endpoints: service };
                 self.backends.insert(key.clone());
                 BackendTarget::Backend(key)
             }
@@ -84,14 +84,14 @@ impl Scope<'_, '_> {
             let found = ports(service).iter().any(|port| is_udp(port) && port.port == i32::from(number));
             let missing = || format!("{field}: Service {name} has no UDP port {number}");
             return found
-                .then(|| EndpointsKey { service: name.clone(), port: number })
+                .then(|| EndpointsKey::service(name.clone(), number))
                 .ok_or_else(|| Problem::new("BackendNotFound", missing()));
         }
         let port = tcp_port(service, number).ok_or_else(|| {
             Problem::new("BackendNotFound", format!("{field}: Service {name} has no TCP port {number}"))
         })?;
         self.check_protocol(app_protocol(port), &name, port.name.as_deref(), field)?;
-        Ok(EndpointsKey { service: name, port: number })
+        Ok(EndpointsKey::service(name, number))
     }
 
     fn check_protocol(

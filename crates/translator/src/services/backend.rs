@@ -18,11 +18,11 @@ use crate::{
 
 /// The backend. Whatever is wrong with a policy that holds for it makes it refused, never plaintext.
 pub(crate) fn backend(reader: &Reader<'_>, key: &BackendKey) -> Backend {
-    let service = reader.object::<Service>(&key.service.service);
-    let port = service.and_then(|service| tcp_port(service, key.service.port));
+    let service = reader.object::<Service>(&key.endpoints.object);
+    let port = service.and_then(|service| tcp_port(service, key.endpoints.port));
     let protocol = port.map_or(AppProtocol::Unspecified, app_protocol);
     let name = port.and_then(|port| port.name.as_deref());
-    let claims = reader.claims(&key.service.service);
+    let claims = reader.claims(&key.endpoints.object);
     let tls = match claims.and_then(|claims| claims.winner(name)) {
         None => BackendTls::Plaintext(PlaintextReason::NoPolicy),
         Some(policy) => match under(reader, policy, &key.gateway) {
@@ -34,7 +34,7 @@ pub(crate) fn backend(reader: &Reader<'_>, key: &BackendKey) -> Backend {
             }),
         },
     };
-    Backend { key: key.clone(), protocol, tls }
+    Backend { key: key.clone(), protocol, tls, proxy_protocol: false }
 }
 
 fn under(

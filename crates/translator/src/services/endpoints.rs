@@ -16,10 +16,10 @@ use crate::index::Reader;
 pub(crate) fn endpoints(reader: &Reader<'_>, key: &EndpointsKey) -> EndpointSet {
     let mut ready = Vec::new();
     let mut leaving = Vec::new();
-    let service = reader.object::<Service>(&key.service);
+    let service = reader.object::<Service>(&key.object);
     if let Some(port) = service.and_then(|service| tcp_port(service, key.port)) {
         let name = port.name.as_deref().unwrap_or_default();
-        for slice in reader.slices(&key.service) {
+        for slice in reader.slices(&key.object) {
             if let Some(slice) = reader.object::<EndpointSlice>(slice) {
                 collect(slice, name, &mut ready, &mut leaving);
             }
@@ -28,7 +28,7 @@ pub(crate) fn endpoints(reader: &Reader<'_>, key: &EndpointsKey) -> EndpointSet 
     let mut endpoints = if ready.is_empty() { leaving } else { ready };
     endpoints.sort_unstable();
     endpoints.dedup();
-    EndpointSet { key: key.clone(), endpoints }
+    EndpointSet { key: key.clone(), endpoints, hostname: None }
 }
 
 fn collect(slice: &EndpointSlice, name: &str, ready: &mut Vec<Endpoint>, leaving: &mut Vec<Endpoint>) {

@@ -108,7 +108,7 @@ fn problem(
     let refused = reader.refusals(name).find(|(key, _)| key.gateway == *gateway);
     refused.map(|(key, refusal)| {
         let message =
-            format!("the TLS stack cannot set up {}: {}: {}", key.service, refusal.reason, refusal.message);
+            format!("the TLS stack cannot set up {}: {}: {}", key.endpoints, refusal.reason, refusal.message);
         Problem::new("Invalid", message)
     })
 }

@@ -61,9 +61,9 @@ fn target(settings: UpstreamTlsSettings) -> Target {
         min_version: policy.settings().min_version,
         max_version: policy.settings().max_version,
     };
-    let service = EndpointsKey { service: ObjectName::new("default", "shop"), port: 443 };
+    let service = EndpointsKey::service(ObjectName::new("default", "shop"), 443);
     Target {
-        backend: BackendKey { gateway: ObjectName::new("default", "front"), service },
+        backend: BackendKey { gateway: ObjectName::new("default", "front"), endpoints: service },
         address: "192.0.2.1:8443".parse().unwrap(),
         policy,
         tls,

@@ -83,11 +83,11 @@ data:
     let Plan { targets, others } = plan(&check::translate(&settings).unwrap());
     let targets = targets.iter().map(|target| {
         let name = target.server_name().unwrap_or_default();
-        format!("{} {} {} {name}", target.backend.service, target.address, target.offered().join(","))
+        format!("{} {} {} {name}", target.backend.endpoints, target.address, target.offered().join(","))
     });
     let others = others.iter().map(|other| match &other.why {
-        NoHandshake::NoEndpoint(policy) => format!("{} nobody, {}", other.backend.service, policy.policy),
-        NoHandshake::Plaintext | NoHandshake::Refused(_) => format!("{} left alone", other.backend.service),
+        NoHandshake::NoEndpoint(policy) => format!("{} nobody, {}", other.backend.endpoints, policy.policy),
+        NoHandshake::Plaintext | NoHandshake::Refused(_) => format!("{} left alone", other.backend.endpoints),
     });
     targets.chain(others).collect()
 }

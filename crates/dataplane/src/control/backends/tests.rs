@@ -54,12 +54,12 @@ fn a_backend_that_falls_to_plaintext_is_named() {
     let plaintext = || BackendTls::Plaintext(PlaintextReason::NoPolicy);
     let key = BackendKey {
         gateway: ObjectName::new("infra", "gw"),
-        service: EndpointsKey { service: ObjectName::new("app", "api"), port: 443 },
+        endpoints: EndpointsKey::service(ObjectName::new("app", "api"), 443),
     };
     let mut policies = Policies::default();
     let mut warned = |tls: Option<BackendTls>| {
         let protocol = AppProtocol::Unspecified;
-        let backend = tls.map(|tls| Arc::new(Backend { key: key.clone(), protocol, tls }));
+        let backend = tls.map(|tls| Arc::new(Backend { key: key.clone(), protocol, tls, proxy_protocol: false }));
         let changes = Changes(vec![(key.clone(), backend)]);
         let warnings = Warnings::default();
         tracing::subscriber::with_default(warnings.clone(), || {
