@@ -37,4 +37,5 @@ mod tests;
 pub use hops::{Hop, HopPolicy, HopTls};
 pub use options::{ClassPolicy, Options, SystemAnchors};
 pub use output::{Notice, Output, Status, StatusChange};
+pub use status::types as condition_types;
 pub use translator::Translator;

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use lasthop_dataplane_api::{CipherSuite, Group, TlsCapabilities, TlsStack, TlsVersion};
+use lasthop_dataplane_api::{CipherSuite, Group, ObjectName, TlsCapabilities, TlsStack, TlsVersion};
 use lasthop_tls_verify::TrustAnchors;
 
 /// Gives the machine's own trust anchors, or says why there are none. The translator itself reads no file.
@@ -24,6 +24,11 @@ pub struct Options {
     pub gateways_share_ports: bool,
     /// Where `wellKnownCACertificates: System` comes from.
     pub system_anchors: SystemAnchors,
+    /// Where each Gateway has proxies and a Service of its own: the Service's name, in the Gateway's namespace. The
+    /// Gateway has the Service's addresses then, and the proxies listen on all of theirs.
+    pub service_of: Option<fn(&ObjectName) -> String>,
+    /// The features of the conformance suite that a GatewayClass of ours claims.
+    pub supported_features: Vec<&'static str>,
 }
 
 /// Which Gateways are ours.
@@ -63,6 +68,8 @@ impl Default for Options {
             allow_insecure_verify: false,
             gateways_share_ports: true,
             system_anchors: Arc::new(|| Err("no trust store was configured".to_owned())),
+            service_of: None,
+            supported_features: Vec::new(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Gateway: where traffic enters.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use serde::{Deserialize, Serialize};
@@ -103,6 +103,21 @@ pub struct GatewayInfrastructure {
     /// Parameters of the controller's own making.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters_ref: Option<LocalParametersReference>,
+    /// What the source found the parameters to be; not part of the API.
+    #[serde(skip)]
+    pub parameters: Parameters,
+}
+
+/// What a source found the parameters of a Gateway or GatewayClass to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Parameters {
+    /// It reads none.
+    #[default]
+    Unread,
+    /// They are there, and sound.
+    Good,
+    /// They cannot be used, because of this.
+    Bad(Arc<str>),
 }
 
 /// Which ListenerSets may attach to a Gateway.

@@ -1,8 +1,11 @@
 //! GatewayClass: which controller answers for which Gateways.
 
+use std::sync::Arc;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::{Deserialize, Serialize};
 
+use super::gateway::Parameters;
 use super::references::ParametersReference;
 
 define_kind! {
@@ -23,6 +26,21 @@ pub struct GatewayClassSpec {
     /// For people, at most 64 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// What the source found the parameters to be; not part of the API.
+    #[serde(skip)]
+    pub parameters: Parameters,
+    /// What the source knows about the cluster's own installation of the API; not part of the API.
+    #[serde(skip)]
+    pub installation: Option<Arc<Installation>>,
+}
+
+/// What is installed of the Gateway API in a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Installation {
+    /// The versions that the CRDs give, such as `v1.7.0`, each once; empty where nobody knows.
+    pub versions: Vec<String>,
+    /// What of it cannot be read, and the remedy: missing CRDs, missing permissions.
+    pub unread: Vec<String>,
 }
 
 /// What the controller answered.

@@ -10,15 +10,8 @@ use crate::{ResourceKind, ResourceType as _, Secret, Service};
 pub(super) const DEFAULT_NAMESPACE: &str = "default";
 
 pub(super) fn finish(kind: ResourceKind, json: &mut Value) {
+    name_type(kind, json);
     let Some(object) = json.as_object_mut() else { return };
-    // k8s-openapi's types look at both; entries of typed lists may lack them.
-    let api_version = if kind.group().is_empty() {
-        kind.version().to_owned()
-    } else {
-        format!("{}/{}", kind.group(), kind.version())
-    };
-    object.insert("apiVersion".to_owned(), api_version.into());
-    object.insert("kind".to_owned(), kind.as_str().into());
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         for field in ["generation", "resourceVersion", "managedFields", "selfLink"] {
             metadata.remove(field);
@@ -39,6 +32,19 @@ pub(super) fn finish(kind: ResourceKind, json: &mut Value) {
             one_line(object.get_mut(field));
         }
     }
+}
+
+/// Puts in the kind, in the version our types have. k8s-openapi's types look at both; entries of typed lists may lack
+/// them.
+pub(super) fn name_type(kind: ResourceKind, json: &mut Value) {
+    let Some(object) = json.as_object_mut() else { return };
+    let api_version = if kind.group().is_empty() {
+        kind.version().to_owned()
+    } else {
+        format!("{}/{}", kind.group(), kind.version())
+    };
+    object.insert("apiVersion".to_owned(), api_version.into());
+    object.insert("kind".to_owned(), kind.as_str().into());
 }
 
 /// `stringData` is a way to write `data`, and wins over it.

@@ -33,6 +33,27 @@ pub(super) struct Entry {
 }
 
 impl Located {
+    /// The value as if it stood in one line.
+    pub(super) fn from_json(json: &Value) -> Self {
+        let node = match json {
+            Value::Null => Node::Null,
+            Value::Bool(value) => Node::Bool(*value),
+            Value::Number(number) => Node::Number(number.clone()),
+            Value::String(text) => Node::Text(text.clone()),
+            Value::Array(entries) => Node::List(entries.iter().map(Self::from_json).collect()),
+            Value::Object(object) => {
+                let entry = |(key, value): (&String, &Value)| Entry {
+                    line: 1,
+                    column: 1,
+                    key: key.clone(),
+                    value: Self::from_json(value),
+                };
+                Node::Object(object.iter().map(entry).collect())
+            }
+        };
+        Self { line: 1, column: 1, node }
+    }
+
     pub(super) fn is_null(&self) -> bool {
         self.node == Node::Null
     }

@@ -21,6 +21,7 @@ mod located;
 mod object;
 mod refused_policy;
 mod scalar;
+mod served;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 
 use crate::{Resource, ResourceKey};
 use located::Located;
+pub use served::{Refused, read_served, versions};
 
 /// The largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: usize = 64 * 1024 * 1024;

@@ -227,13 +227,13 @@ fn from_serde(path: &serde_path_to_error::Path) -> FieldPath {
     })
 }
 
-type TypedError = serde_path_to_error::Error<serde_json::Error>;
+pub(super) type TypedError = serde_path_to_error::Error<serde_json::Error>;
 
 fn typed<T: ResourceType + DeserializeOwned>(json: Value) -> Result<Resource, TypedError> {
     serde_path_to_error::deserialize::<_, T>(json).map(|object| Arc::new(object).into_resource())
 }
 
-fn into_resource(kind: ResourceKind, json: Value) -> Result<Resource, TypedError> {
+pub(super) fn into_resource(kind: ResourceKind, json: Value) -> Result<Resource, TypedError> {
     match kind {
         ResourceKind::GatewayClass => typed::<crate::GatewayClass>(json),
         ResourceKind::Gateway => typed::<crate::Gateway>(json),

@@ -1,6 +1,6 @@
 //! Whose a Gateway is.
 
-use lasthop_api_model::{Gateway, GatewayClass};
+use lasthop_api_model::{Gateway, GatewayClass, Parameters};
 
 use crate::{
     index::Reader,
@@ -28,6 +28,15 @@ pub(super) fn owns(reader: &Reader<'_>, gateway: &Gateway) -> Option<Result<(), 
 /// What is wrong with a GatewayClass of ours.
 pub(crate) fn class_problem(class: &GatewayClass, options: &Options) -> Option<Problem> {
     let parameters = class.spec.parameters_ref.as_ref()?;
+    match &class.spec.parameters {
+        Parameters::Good => return None,
+        Parameters::Bad(why) => {
+            let name = class.metadata.name.as_deref().unwrap_or_default();
+            let message = format!("GatewayClass {name}: spec.parametersRef: {why}");
+            return Some(Problem::new("InvalidParameters", message));
+        }
+        Parameters::Unread => {}
+    }
     Some(Problem::new(
         "InvalidParameters",
         format!(

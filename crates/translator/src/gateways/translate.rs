@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use lasthop_api_model::Gateway;
+use lasthop_api_model::{Gateway, Parameters};
 use lasthop_dataplane_api::{Listener, ObjectName};
 
 use super::{Admission, GatewayOutcome, addresses, client_certificate, frontend, ownership};
@@ -44,13 +44,18 @@ pub(crate) fn translate(reader: &Reader<'_>, name: &ObjectName) -> Option<Gatewa
             kinds: settled.outcome.kinds.clone(),
             from: settled.spec.allowed_routes.namespaces.from.clone(),
             selector: settled.spec.allowed_routes.namespaces.selector.clone(),
+            passes_tls: settled.passes_tls(),
             serves,
         });
         if let Some(protocol) = settled.protocol.filter(|_| serves) {
             let listener = Listener {
                 key: settled.outcome.key.clone(),
                 port: settled.spec.port,
-                addresses: addresses.clone(),
+                // With a Service of its own, the addresses are the Service's, and not those of the proxies.
+                addresses: match reader.options.service_of {
+                    Some(_) => Vec::new(),
+                    None => addresses.clone(),
+                },
                 protocol,
                 hostname: settled.hostname,
                 tls: settled.tls,
@@ -77,7 +82,16 @@ pub(crate) fn translate(reader: &Reader<'_>, name: &ObjectName) -> Option<Gatewa
 }
 
 fn bad_parameters(gateway: &Gateway) -> Option<Problem> {
-    let parameters = gateway.spec.infrastructure.as_ref()?.parameters_ref.as_ref()?;
+    let infrastructure = gateway.spec.infrastructure.as_ref()?;
+    let parameters = infrastructure.parameters_ref.as_ref()?;
+    match &infrastructure.parameters {
+        Parameters::Good => return None,
+        Parameters::Bad(why) => {
+            let message = format!("spec.infrastructure.parametersRef: {why}");
+            return Some(Problem::new("InvalidParameters", message));
+        }
+        Parameters::Unread => {}
+    }
     Some(Problem::new(
         "InvalidParameters",
         format!(

@@ -8,28 +8,37 @@ use lasthop_api_model::{Condition, Time};
 use crate::problem::Problem;
 
 /// The types of conditions that are ours to write.
-pub(crate) mod types {
-    pub(crate) const ACCEPTED: &str = "Accepted";
-    pub(crate) const PROGRAMMED: &str = "Programmed";
-    pub(crate) const RESOLVED_REFS: &str = "ResolvedRefs";
-    pub(crate) const CONFLICTED: &str = "Conflicted";
-    pub(crate) const OVERLAPPING_TLS_CONFIG: &str = "OverlappingTLSConfig";
-    pub(crate) const INSECURE_FRONTEND: &str = "InsecureFrontendValidationMode";
-    pub(crate) const PARTIALLY_INVALID: &str = "PartiallyInvalid";
+pub mod types {
+    /// `Accepted`.
+    pub const ACCEPTED: &str = "Accepted";
+    /// `Programmed`.
+    pub const PROGRAMMED: &str = "Programmed";
+    /// `ResolvedRefs`.
+    pub const RESOLVED_REFS: &str = "ResolvedRefs";
+    /// `Conflicted`.
+    pub const CONFLICTED: &str = "Conflicted";
+    /// `OverlappingTLSConfig`.
+    pub const OVERLAPPING_TLS_CONFIG: &str = "OverlappingTLSConfig";
+    /// `InsecureFrontendValidationMode`.
+    pub const INSECURE_FRONTEND: &str = "InsecureFrontendValidationMode";
+    /// `PartiallyInvalid`.
+    pub const PARTIALLY_INVALID: &str = "PartiallyInvalid";
+    /// `SupportedVersion`.
+    pub const SUPPORTED_VERSION: &str = "SupportedVersion";
 
     /// On a Gateway.
-    pub(crate) const GATEWAY: &[&str] = &[ACCEPTED, PROGRAMMED, RESOLVED_REFS, INSECURE_FRONTEND];
+    pub const GATEWAY: &[&str] = &[ACCEPTED, PROGRAMMED, RESOLVED_REFS, INSECURE_FRONTEND];
     /// On a listener.
-    pub(crate) const LISTENER: &[&str] =
+    pub const LISTENER: &[&str] =
         &[ACCEPTED, PROGRAMMED, RESOLVED_REFS, CONFLICTED, OVERLAPPING_TLS_CONFIG];
     /// On a ListenerSet.
-    pub(crate) const LISTENER_SET: &[&str] = &[ACCEPTED, PROGRAMMED];
+    pub const LISTENER_SET: &[&str] = &[ACCEPTED, PROGRAMMED];
     /// On a route at one parent.
-    pub(crate) const ROUTE: &[&str] = &[ACCEPTED, RESOLVED_REFS, PARTIALLY_INVALID];
+    pub const ROUTE: &[&str] = &[ACCEPTED, RESOLVED_REFS, PARTIALLY_INVALID];
     /// On a policy at one ancestor.
-    pub(crate) const POLICY: &[&str] = &[ACCEPTED, RESOLVED_REFS];
+    pub const POLICY: &[&str] = &[ACCEPTED, RESOLVED_REFS];
     /// On a GatewayClass.
-    pub(crate) const CLASS: &[&str] = &[ACCEPTED];
+    pub const CLASS: &[&str] = &[ACCEPTED, SUPPORTED_VERSION];
 }
 
 /// The longest message the API takes.

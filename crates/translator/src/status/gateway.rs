@@ -6,7 +6,7 @@ use lasthop_api_model::{AddressType, Gateway, GatewayStatus, GatewayStatusAddres
 use lasthop_dataplane_api::{ListenerState, ObjectName};
 
 use super::{
-    Verdict,
+    Verdict, assigned,
     listener::{self, Told},
     listener_set, merge, types,
 };
@@ -29,10 +29,18 @@ pub(crate) fn gateway_status(reader: &Reader<'_>, name: &ObjectName) -> Option<G
     let told = Told { progress, gateway_accepted: outcome.refused.is_none() };
     let own: Vec<&ListenerOutcome> =
         outcome.listeners.iter().filter(|listener| listener.key.set.is_none()).collect();
-    let verdicts = verdicts(outcome, &own, told);
+    let assigned = assigned::addresses(reader, name);
+    let mut verdicts = verdicts(outcome, &own, told);
+    if let Some(assigned) = &assigned {
+        let short = assigned::shortfall(outcome, assigned);
+        let programmed = verdicts.iter_mut().find(|verdict| verdict.aspect == types::PROGRAMMED);
+        if let (Some(programmed), Some(short), None) = (programmed, short, &outcome.refused) {
+            *programmed = short;
+        }
+    }
     let sets = outcome.sets.keys().filter(|set| listener_set::problem(outcome, set).is_none()).count();
     Some(GatewayStatus {
-        addresses: addresses(outcome, progress),
+        addresses: assigned.unwrap_or_else(|| addresses(outcome, progress)),
         conditions: merge::conditions(&old.conditions, types::GATEWAY, &verdicts, generation),
         listeners: own
             .into_iter()

@@ -1,5 +1,6 @@
 //! Statuses: our verdicts, merged with what others wrote.
 
+mod assigned;
 mod class;
 mod condition;
 mod gateway;
@@ -11,7 +12,8 @@ mod route;
 mod sent;
 
 pub(crate) use class::class_status;
-pub(crate) use condition::{Verdict, types};
+pub(crate) use condition::Verdict;
+pub use condition::types;
 pub(crate) use gateway::gateway_status;
 pub(crate) use listener_set::listener_set_status;
 pub(crate) use merge::Said;

@@ -1,5 +1,6 @@
 //! Tests of the whole: manifests in, snapshot and status out.
 
+mod cluster;
 mod cost;
 mod gateways;
 mod incremental;

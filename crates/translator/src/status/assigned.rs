@@ -1,0 +1,57 @@
+//! The addresses of a Gateway that has a Service of its own.
+
+use lasthop_api_model::{AddressType, GatewayStatusAddress, Service};
+use lasthop_dataplane_api::ObjectName;
+
+use super::{Verdict, types};
+use crate::{gateways::GatewayOutcome, index::Reader};
+
+/// The addresses that the cluster gave to the Gateway's Service; `None` where Gateways have no Services.
+pub(super) fn addresses(reader: &Reader<'_>, gateway: &ObjectName) -> Option<Vec<GatewayStatusAddress>> {
+    let name = (reader.options.service_of?)(gateway);
+    let service = reader.find::<Service>(&gateway.namespace, &name);
+    Some(service.map(|service| of_service(service)).unwrap_or_default())
+}
+
+/// What the load balancer says, or the Service's own addresses where no load balancer was asked for.
+fn of_service(service: &Service) -> Vec<GatewayStatusAddress> {
+    let Some(spec) = &service.spec else { return Vec::new() };
+    let address =
+        |r#type, value: &str| GatewayStatusAddress { r#type, value: value.to_owned(), routability: None };
+    if spec.type_.as_deref() != Some("LoadBalancer") {
+        let own = spec.cluster_ips.iter().flatten().filter(|ip| *ip != "None");
+        return own.map(|ip| address(AddressType::IpAddress, ip)).collect();
+    }
+    let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    let ingress = balancer.and_then(|balancer| balancer.ingress.as_deref()).unwrap_or_default();
+    let mut addresses: Vec<GatewayStatusAddress> = ingress
+        .iter()
+        .filter_map(|entry| match (&entry.ip, &entry.hostname) {
+            (Some(ip), _) if !ip.is_empty() => Some(address(AddressType::IpAddress, ip)),
+            (_, Some(name)) if !name.is_empty() => Some(address(AddressType::Hostname, name)),
+            _ => None,
+        })
+        .collect();
+    // The API takes no more.
+    addresses.truncate(16);
+    addresses
+}
+
+/// Why a Gateway cannot be reached where it asks to be.
+pub(super) fn shortfall(outcome: &GatewayOutcome, assigned: &[GatewayStatusAddress]) -> Option<Verdict> {
+    let has = |ip: &std::net::IpAddr| assigned.iter().any(|address| address.value.parse() == Ok(*ip));
+    let missing: Vec<String> =
+        outcome.addresses.iter().filter(|ip| !has(ip)).map(ToString::to_string).collect();
+    if !missing.is_empty() {
+        let message = format!(
+            "The cluster has not given the Gateway's Service the address {}; name in spec.addresses one that the \
+             load balancer can give, or none",
+            missing.join(", ")
+        );
+        return Some(Verdict::no(types::PROGRAMMED, "AddressNotUsable", message));
+    }
+    assigned.is_empty().then(|| {
+        let message = "The cluster has not given the Gateway's Service an address yet";
+        Verdict::no(types::PROGRAMMED, "AddressNotAssigned", message)
+    })
+}

@@ -1,0 +1,106 @@
+//! Where each Gateway has a Service of its own, and a source that knows the cluster.
+
+use std::sync::Arc;
+
+use lasthop_api_model::{Installation, Parameters, Resource};
+use lasthop_dataplane_api::ObjectName;
+
+use crate::{
+    ClassPolicy, Options, Status,
+    fixtures::{GATEWAY, World, objects},
+};
+
+fn world() -> World {
+    World::with(Options {
+        class_policy: ClassPolicy::OwnAllWithoutClass,
+        gateways_share_ports: false,
+        service_of: Some(|gateway: &ObjectName| format!("{}-lasthop", gateway.name)),
+        supported_features: vec!["HTTPRoute", "Gateway"],
+        ..Options::default()
+    })
+}
+
+fn service(status: &str) -> String {
+    format!(
+        "---\napiVersion: v1\nkind: Service\nmetadata: {{name: gw-lasthop}}\n\
+         spec: {{type: LoadBalancer, clusterIPs: [10.96.0.7], ports: [{{port: 80}}]}}\n{status}"
+    )
+}
+
+#[test]
+fn programmed_waits_for_the_services_address() {
+    let mut world = world();
+    world.apply(&[GATEWAY]);
+    world.bind_all();
+    assert_eq!(world.gateway("gw")[1], "Programmed=False/AddressNotAssigned");
+    world.apply(&[&service("")]);
+    assert_eq!(world.gateway("gw")[1], "Programmed=False/AddressNotAssigned");
+    world.apply(&[&service("status: {loadBalancer: {ingress: [{ip: 192.0.2.9}]}}\n")]);
+    assert_eq!(world.gateway("gw")[1], "Programmed=True/Programmed");
+    assert_eq!(world.gateway_status("gw").addresses[0].value, "192.0.2.9");
+}
+
+#[test]
+fn an_address_that_the_service_has_not_got_is_not_usable() {
+    let mut world = world();
+    let asks = |address: &str| format!("{GATEWAY}  addresses: [{{value: {address}}}]\n");
+    world.apply(&[&asks("198.51.100.1"), &service("status: {loadBalancer: {ingress: [{ip: 192.0.2.9}]}}\n")]);
+    world.bind_all();
+    assert_eq!(world.gateway("gw")[..2], ["Accepted=True/Accepted", "Programmed=False/AddressNotUsable"]);
+    let listeners = world.translator.snapshot().listeners.values();
+    assert!(
+        listeners.clone().count() == 1 && listeners.clone().all(|listener| listener.addresses.is_empty())
+    );
+    world.apply(&[&asks("192.0.2.9")]);
+    world.bind_all();
+    assert_eq!(world.gateway("gw")[1], "Programmed=True/Programmed");
+}
+
+#[test]
+fn parameters_are_what_the_source_found_them_to_be() {
+    let mut world = world();
+    let reference =
+        "  infrastructure: {parametersRef: {group: lasthop.dev, kind: LasthopParameters, name: p}}\n";
+    let manifest = format!("{GATEWAY}{reference}");
+    for (parameters, said) in [
+        (Parameters::Good, "Accepted=True/Accepted"),
+        (Parameters::Bad("there is none".into()), "Accepted=False/InvalidParameters"),
+        (Parameters::Unread, "Accepted=False/InvalidParameters"),
+    ] {
+        let Resource::Gateway(mut gateway) = objects(&manifest).remove(0) else { panic!("no Gateway") };
+        Arc::make_mut(&mut gateway).spec.infrastructure.as_mut().unwrap().parameters = parameters;
+        world.put(gateway.into());
+        assert_eq!(world.gateway("gw")[0], said);
+    }
+}
+
+#[test]
+fn a_class_says_its_features_and_the_version_of_the_crds() {
+    let class = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: lasthop}
+spec: {controllerName: lasthop.dev/gateway}
+";
+    for (versions, said) in [
+        (&["v1.7.0"][..], Some("True")),
+        (&["v1.6.3"], Some("True")),
+        (&["v1.5.1"], Some("False")),
+        (&["v1.6.3", "v1.7.0"], Some("False")),
+        (&[], None),
+    ] {
+        let mut world = world();
+        let Resource::GatewayClass(mut object) = objects(class).remove(0) else { panic!("no class") };
+        let versions = versions.iter().map(|version| (*version).to_owned()).collect();
+        let unread = vec!["kind UDPRoute".to_owned()];
+        Arc::make_mut(&mut object).spec.installation = Some(Arc::new(Installation { versions, unread }));
+        world.put(object.into());
+        let statuses: Vec<_> = world.translator.statuses().collect();
+        let [(_, Status::GatewayClass(status))] = &statuses[..] else { panic!("{statuses:?}") };
+        let features: Vec<&str> = status.supported_features.iter().map(|feature| &*feature.name).collect();
+        assert_eq!(features, ["Gateway", "HTTPRoute"]);
+        let version = status.conditions.iter().find(|condition| condition.type_ == "SupportedVersion");
+        assert_eq!(version.map(|condition| &*condition.status), said);
+        assert!(status.conditions[0].message.contains("kind UDPRoute"));
+    }
+}
