@@ -41,10 +41,12 @@ pub enum TlsError {
     Revoked,
     /// The policy has revocation lists, and none speaks for a certificate of the chain.
     RevocationUnknown,
-    /// The certificate carries none of the expected identities.
+    /// The certificate carries none of the expected identities, or lacks a required one.
     NameMismatch {
-        /// What the policy accepts.
+        /// The identities of which one is enough.
         expected: Vec<Identity>,
+        /// The identities of which every one is needed beside it.
+        required: Vec<Identity>,
         /// The subject alternative names the certificate has, as `DNS:`, `IP:` or `URI:` texts.
         presented: Vec<String>,
     },
@@ -151,8 +153,14 @@ impl fmt::Display for TlsError {
             Self::RevocationUnknown => {
                 f.write_str("no revocation list speaks for a certificate of the chain")
             }
-            Self::NameMismatch { expected, presented } => {
-                write!(f, "the certificate has none of the expected names: expected ")?;
+            Self::NameMismatch { expected, required, presented } => {
+                if required.is_empty() {
+                    f.write_str("the certificate has none of the expected names: expected ")?;
+                } else {
+                    f.write_str("the certificate lacks an expected name: expected ")?;
+                    join(f, required)?;
+                    f.write_str(" and one of ")?;
+                }
                 join(f, expected)?;
                 f.write_str("; presented ")?;
                 if presented.is_empty() {

@@ -32,6 +32,8 @@ pub struct PeerRequirements {
     pub anchors: Arc<TrustAnchors>,
     /// The identities of which the certificate must carry at least one.
     pub identities: Vec<Identity>,
+    /// The identities that the certificate must carry beside that one, every one of them.
+    pub required: Vec<Identity>,
     /// How much is verified.
     pub mode: VerifyMode,
     /// If not empty: a certificate of the chain must have one of these keys.
@@ -49,6 +51,7 @@ impl PeerRequirements {
         Self {
             anchors,
             identities,
+            required: Vec::new(),
             mode: VerifyMode::Full,
             pins: Vec::new(),
             crls: Vec::new(),
@@ -59,14 +62,16 @@ impl PeerRequirements {
     /// Adds all of it to a policy's id.
     pub fn hash_into(&self, hasher: &mut ContentHasher) {
         // Destructured, so that a new field cannot be forgotten here.
-        let Self { anchors, identities, mode, pins, crls, max_depth } = self;
+        let Self { anchors, identities, required, mode, pins, crls, max_depth } = self;
         hasher.field(anchors.id().as_bytes());
-        hasher.count(identities.len());
-        let mut names: Vec<String> = identities.iter().map(Identity::to_string).collect();
-        names.sort();
-        names.iter().for_each(|name| {
-            hasher.field(name.as_bytes());
-        });
+        for identities in [identities, required] {
+            hasher.count(identities.len());
+            let mut names: Vec<String> = identities.iter().map(Identity::to_string).collect();
+            names.sort();
+            names.iter().for_each(|name| {
+                hasher.field(name.as_bytes());
+            });
+        }
         hasher.field(&[*mode as u8]);
         hasher.count(pins.len());
         pins.iter().for_each(|pin| {
@@ -77,5 +82,49 @@ impl PeerRequirements {
             hasher.field(crl);
         });
         hasher.field(&max_depth.map_or([0, 0], |depth| [1, depth]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_decides_is_part_of_the_id() {
+        let anchors = || {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let ca = rcgen::CertificateParams::new(vec![]).unwrap().self_signed(&key).unwrap();
+            Arc::new(TrustAnchors::from_der(vec![ca.der().clone()]).unwrap().0)
+        };
+        let (names, more) = (|name: &str| Identity::dns(name).unwrap(), anchors());
+        let base = PeerRequirements::new(anchors(), vec![names("a.test"), names("b.test")]);
+        let id = |requirements: &PeerRequirements| {
+            let mut hasher = ContentHasher::new("test");
+            requirements.hash_into(&mut hasher);
+            hasher.finish()
+        };
+        let with = |change: &dyn Fn(&mut PeerRequirements)| {
+            let mut changed = base.clone();
+            change(&mut changed);
+            id(&changed)
+        };
+        assert_eq!(with(&|new| new.identities.reverse()), id(&base));
+        let mut ids = vec![
+            id(&base),
+            with(&|new| new.anchors = more.clone()),
+            with(&|new| drop(new.identities.pop())),
+            with(&|new| new.required = vec![names("a.test")]),
+            with(&|new| new.required = new.identities.split_off(1)),
+            with(&|new| new.mode = VerifyMode::Chain),
+            with(&|new| new.mode = VerifyMode::None),
+            with(&|new| new.pins = vec![SpkiPin([0; 32])]),
+            with(&|new| new.crls = vec![Arc::from([0; 32])]),
+            with(&|new| new.max_depth = Some(0)),
+            with(&|new| new.max_depth = Some(1)),
+        ];
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), count);
     }
 }

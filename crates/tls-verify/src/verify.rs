@@ -223,7 +223,8 @@ impl Verifier {
             && self.requirements.anchors.certificates().iter().any(|anchor| anchor.as_ref() == leaf.as_ref())
     }
 
-    /// One of the identities must be a subject alternative name. The common name is never looked at.
+    /// One of the identities, and all that are required, must be subject alternative names. The common name is never
+    /// looked at.
     fn verify_names(&self, leaf: &CertificateDer<'_>) -> Result<(), TlsError> {
         let parsed = EndEntityCert::try_from(leaf).map_err(from_webpki)?;
         let carries = |identity: &Identity| {
@@ -237,11 +238,13 @@ impl Verifier {
             };
             parsed.verify_is_valid_for_subject_name(&name).is_ok()
         };
-        if self.requirements.identities.iter().any(carries) {
+        let PeerRequirements { identities, required, .. } = &self.requirements;
+        if identities.iter().any(carries) && required.iter().all(carries) {
             return Ok(());
         }
         Err(TlsError::NameMismatch {
-            expected: self.requirements.identities.clone(),
+            expected: identities.clone(),
+            required: required.clone(),
             presented: Details::of(leaf).map(|details| details.presented()).unwrap_or_default(),
         })
     }

@@ -65,6 +65,8 @@ pub struct HopPolicy {
     pub authorities: Vec<(Arc<str>, usize)>,
     /// The names of which the backend must prove one.
     pub identities: Vec<Identity>,
+    /// The names that it must prove beside that one, every one of them.
+    pub required: Vec<Identity>,
     /// How much is verified.
     pub verify: VerifyMode,
     /// What SNI says.
@@ -151,6 +153,7 @@ fn describe(translator: &Translator, key: &BackendKey, policy: &UpstreamTlsPolic
         id: policy.id().to_string(),
         authorities: compiled.map(|compiled| compiled.authorities.clone()).unwrap_or_default(),
         identities: settings.peer.identities.clone(),
+        required: settings.peer.required.clone(),
         verify: settings.peer.mode,
         sni: settings.sni.clone(),
         client_certificate: settings.client_certificate.as_ref().and(client_certificate),

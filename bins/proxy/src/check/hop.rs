@@ -1,7 +1,7 @@
 //! A hop in words.
 
 use lasthop_dataplane_api::Sni;
-use lasthop_tls_verify::VerifyMode;
+use lasthop_tls_verify::{Identity, VerifyMode};
 use lasthop_translator::{Hop, HopPolicy, HopTls};
 
 /// The rule, as `HTTPRoute default/shop, rule 0`.
@@ -51,6 +51,7 @@ fn of_policy(policy: &HopPolicy) -> String {
         id: _,
         authorities,
         identities,
+        required,
         verify,
         sni,
         client_certificate,
@@ -63,10 +64,10 @@ fn of_policy(policy: &HopPolicy) -> String {
             format!("{source} ({count} certificate{})", if *count == 1 { "" } else { "s" })
         })
         .collect();
-    let identities: Vec<String> = identities.iter().map(ToString::to_string).collect();
+    let names = names(identities, required);
     let verified = match verify {
         VerifyMode::Full => {
-            format!("verified by CA {}, name {}", authorities.join(" + "), identities.join(" or "))
+            format!("verified by CA {}, name {names}", authorities.join(" + "))
         }
         VerifyMode::Chain => format!("verified by CA {}, any name", authorities.join(" + ")),
         VerifyMode::None => "not verified".to_owned(),
@@ -82,4 +83,15 @@ fn of_policy(policy: &HopPolicy) -> String {
     };
     let client = client_certificate.as_deref().unwrap_or("none");
     format!("TLS {versions} {verified}; SNI {sni}; client certificate {client}; policy {policy}")
+}
+
+/// The names that are expected: one of the first, and all of the second.
+fn names(identities: &[Identity], required: &[Identity]) -> String {
+    let texts = |identities: &[Identity]| identities.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let any = texts(identities).join(" or ");
+    match (required, identities) {
+        ([], _) => any,
+        (_, [_]) => format!("{} and {any}", texts(required).join(" and ")),
+        (_, _) => format!("{} and ({any})", texts(required).join(" and ")),
+    }
 }

@@ -92,6 +92,27 @@ fn a_hop_says_which_ca_which_names_and_which_client_certificate() {
 }
 
 #[test]
+fn a_hop_says_which_names_are_wanted_together() {
+    let hop = |names: &str| {
+        let names =
+            format!("    subjectAltNames: [{names}]\n  options: {{lasthop.dev/require-hostname: 'true'}}\n");
+        let findings = check_text(&format!("{GATEWAY}{POLICY}{names}{}", ca()));
+        let text = print::text(&findings);
+        assert_eq!(findings.refused(), 0, "{text}");
+        assert_eq!(print::value(&findings)["hops"][0]["tls"]["required"][0], "DNS:shop.internal");
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let (one, two) = ("{type: URI, uri: 'spiffe://a/b'}", "{type: Hostname, hostname: b.internal}");
+    let text = hop(one);
+    assert!(text.contains(", name DNS:shop.internal and URI:spiffe://a/b; SNI"), "{text}");
+    let text = hop(&format!("{one}, {two}"));
+    assert!(
+        text.contains(", name DNS:shop.internal and (URI:spiffe://a/b or DNS:b.internal); SNI"),
+        "{text}"
+    );
+}
+
+#[test]
 fn without_a_policy_the_hop_is_in_plaintext_and_nothing_is_refused() {
     let findings = check_text(GATEWAY);
     assert_eq!(findings.refused(), 0);

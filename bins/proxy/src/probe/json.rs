@@ -60,6 +60,7 @@ fn of(endpoint: &Endpoint, now: UnixTime) -> Value {
         "policyId": target.policy.id().to_string(),
         "serverName": target.server_name(),
         "identities": settings.peer.identities,
+        "required": settings.peer.required,
         "offered": target.offered(),
         "failed": endpoint.failure().is_some(),
         "verdict": outcome.failure.as_ref().map_or("ok", FailureReason::name),

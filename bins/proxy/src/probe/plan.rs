@@ -143,6 +143,7 @@ fn bare(policy: &UpstreamTlsPolicy) -> HopPolicy {
         id: policy.id().to_string(),
         authorities: Vec::new(),
         identities: settings.peer.identities.clone(),
+        required: settings.peer.required.clone(),
         verify: settings.peer.mode,
         sni: settings.sni.clone(),
         client_certificate: None,

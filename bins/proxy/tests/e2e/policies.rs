@@ -22,6 +22,7 @@ for_each_stack!(
     unknown_option,
     unknown_value_of_an_option,
     missing_client_certificate,
+    hostname_beside_other_names,
     conflict,
     no_policy_is_plaintext,
     policy_added_later_ends_plaintext,
@@ -71,6 +72,35 @@ fn missing_client_certificate(stack: Stack) {
     refused_by_status(stack, "lasthop.dev/client-certificate-ref", |site| {
         site.policy("shop", "  options:\n    lasthop.dev/client-certificate-ref: nowhere\n");
     });
+}
+
+/// A backend that proves one of the other names must prove the host name too, once the policy asks for it.
+fn hostname_beside_other_names(stack: Stack) {
+    let site = Site::new();
+    let other = "    subjectAltNames: [{type: Hostname, hostname: other.test}]\n";
+    let both = format!("{other}  options:\n    lasthop.dev/require-hostname: \"true\"\n");
+    for (service, names) in [("right", &[BACKEND, "other.test"][..]), ("wrong", &["other.test"])] {
+        let server = Server::tls(service, site.backends.leaf(names).server(&["http/1.1"]));
+        site.plain_backend(service, server.port);
+        site.policy(service, other);
+    }
+    let proxy = site.start(stack);
+    for host in ["right.test", "wrong.test"] {
+        assert_eq!(site.get(host, "/").status, 200, "{host}: one of the other names is enough");
+    }
+    site.policy("right", &both);
+    site.policy("wrong", &both);
+    let refused = crate::support::within(Duration::from_secs(5), || {
+        (site.get("wrong.test", "/").status == 502).then_some(())
+    });
+    assert!(refused.is_some(), "a backend without the host name is still used");
+    assert_eq!(site.get("right.test", "/").status, 200);
+    let record = proxy.wait_access(|record| record["status"] == 502);
+    assert_eq!(record["reason"], "NameMismatch", "{record}");
+    let detail = record["detail"].as_str().unwrap();
+    assert!(detail.contains("expected DNS:backend.test and one of DNS:other.test"), "{record}");
+    let checked = site.check(&[]);
+    assert!(checked.out.contains("name DNS:backend.test and DNS:other.test"), "{checked:?}");
 }
 
 /// Of two policies for one Service the older is in force, and the other one is told that it is not.

@@ -136,6 +136,7 @@ fn a_failed_handshake_says_why() {
     let keys = keys();
     let reason = FailureReason::UpstreamTls(TlsError::NameMismatch {
         expected: vec![Identity::dns("cart.shop").unwrap()],
+        required: Vec::new(),
         presented: vec!["DNS:other.shop".to_owned()],
     });
     let text = line(LogFormat::Text, &record(&keys, "/", Some(&reason)));

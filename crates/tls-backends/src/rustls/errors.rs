@@ -5,7 +5,7 @@
 
 use std::{io, net::Ipv4Addr, sync::Arc};
 
-use lasthop_tls_verify::{Identity, TlsError};
+use lasthop_tls_verify::{PeerRequirements, TlsError};
 use pki_types::ServerName;
 use rustls::{CertificateError, Error, OtherError, PeerIncompatible, PeerMisbehaved};
 
@@ -47,7 +47,8 @@ fn verdict(error: &CertificateError) -> TlsError {
         CertificateError::Revoked => TlsError::Revoked,
         CertificateError::UnknownRevocationStatus => TlsError::RevocationUnknown,
         CertificateError::NotValidForNameContext { presented, .. } => {
-            TlsError::NameMismatch { expected: Vec::new(), presented: presented.clone() }
+            let presented = presented.clone();
+            TlsError::NameMismatch { expected: Vec::new(), required: Vec::new(), presented }
         }
         CertificateError::InvalidPurpose => TlsError::WrongPurpose,
         CertificateError::ApplicationVerificationFailure => TlsError::PinMismatch,
@@ -106,11 +107,13 @@ pub(super) fn handshake_error(error: &io::Error, began_without_tls: bool, side: 
 }
 
 /// A mismatch of names with the names that were expected, which rustls does not carry.
-pub(super) fn with_expected(error: TlsError, identities: &[Identity]) -> TlsError {
+pub(super) fn with_expected(error: TlsError, peer: &PeerRequirements) -> TlsError {
     match error {
-        TlsError::NameMismatch { presented, .. } => {
-            TlsError::NameMismatch { expected: identities.to_vec(), presented }
-        }
+        TlsError::NameMismatch { presented, .. } => TlsError::NameMismatch {
+            expected: peer.identities.clone(),
+            required: peer.required.clone(),
+            presented,
+        },
         error => error,
     }
 }
@@ -129,7 +132,7 @@ mod tests {
             TlsError::NotYetValid,
             TlsError::Revoked,
             TlsError::RevocationUnknown,
-            TlsError::NameMismatch { expected: vec![], presented: vec!["DNS:a".into()] },
+            TlsError::NameMismatch { expected: vec![], required: vec![], presented: vec!["DNS:a".into()] },
             TlsError::WrongPurpose,
             TlsError::ConstraintViolation("what".into()),
             TlsError::BadCertificate("what".into()),

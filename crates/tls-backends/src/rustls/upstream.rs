@@ -137,7 +137,7 @@ impl Endpoint {
         let connecting = TlsConnector::from(Arc::new(config)).connect(name, ReadAhead::new(io, Bytes::new()));
         let stream = connecting.into_fallible().await.map_err(|(error, io)| {
             let error = errors::handshake_error(&error, io.began_without_tls(), Side::Upstream);
-            protocols.complete(errors::with_expected(error, &settings.peer.identities))
+            protocols.complete(errors::with_expected(error, &settings.peer))
         })?;
         let connection = stream.get_ref().1;
         let info = PeerInfo { alpn: protocols.judge(connection.alpn_protocol())?, ..describe(connection) };

@@ -188,6 +188,17 @@ fn names() -> Cases {
     add("IPv6", &["IP:2001:db8::1"], &[ip("2001:db8:0::1")], None);
     add("another address", &["IP:10.0.0.2"], &[ip("10.0.0.1")], NAME);
     add("address as DNS name", &["DNS:10.0.0.1"], &[ip("10.0.0.1")], NAME);
+    let mut add = |name, sans: &[&str], expected| {
+        let mut settings = settings(ca.anchors());
+        settings.peer.identities = vec![uri("spiffe://a/x"), uri("spiffe://a/y"), ip("10.0.0.1")];
+        settings.peer.required = vec![dns(HOST)];
+        cases.0.push(Case { name, chain: ca.leaf(sans), settings, expected });
+    };
+    add("required name and another", &["DNS:backend.example", "URI:spiffe://a/y"], None);
+    add("required name and an address", &["IP:10.0.0.1", "DNS:backend.example"], None);
+    add("required name alone", &["DNS:backend.example"], NAME);
+    add("required name missing", &["URI:spiffe://a/y"], NAME);
+    add("required name and a wrong one", &["DNS:backend.example", "URI:spiffe://a/z"], NAME);
     let mut common_name = leaf_params(&[]);
     common_name.distinguished_name.push(DnType::CommonName, HOST);
     cases.add("common name only", ca.issue(common_name), ca.anchors(), NAME);

@@ -44,9 +44,12 @@ async fn a_verified_backend_answers() {
 async fn a_mismatch_says_what_was_expected_and_what_came() {
     let ca = Ca::new("ca");
     let peer = Peer::new(config(&ca.leaf(&["DNS:a.example", "IP:10.0.0.1", "URI:spiffe://a/b"]), None)).await;
-    let error = connect(&compile(settings(ca.anchors())), peer.address, &[]).await.err().unwrap();
+    let mut settings = settings(ca.anchors());
+    settings.peer.required = vec![Identity::uri("spiffe://a/c").unwrap()];
+    let error = connect(&compile(settings), peer.address, &[]).await.err().unwrap();
     let expected = TlsError::NameMismatch {
         expected: vec![Identity::dns(HOST).unwrap()],
+        required: vec![Identity::uri("spiffe://a/c").unwrap()],
         presented: vec!["DNS:a.example".into(), "IP:10.0.0.1".into(), "URI:spiffe://a/b".into()],
     };
     assert_eq!(error, expected);

@@ -1,13 +1,14 @@
 //! Whether one policy's demands are at most another's.
 
 use super::{PeerRequirements, VerifyMode};
+use crate::Identity;
 
 impl PeerRequirements {
     /// Whether every peer that `old` accepts is accepted by these requirements too. Decided without a peer at hand, so
     /// in doubt the answer is no: a list of revoked certificates that was replaced may have grown.
     pub fn covers(&self, old: &Self) -> bool {
         // Destructured, so that a new field cannot be forgotten here.
-        let Self { anchors, identities, mode, pins, crls, max_depth } = self;
+        let Self { anchors, identities, required, mode, pins, crls, max_depth } = self;
         if strictness(*mode) > strictness(old.mode) {
             return false;
         }
@@ -26,7 +27,11 @@ impl PeerRequirements {
             (Some(new), Some(old)) => *new >= old,
         };
         let crls_hold = crls.is_empty() || (contains(crls, &old.crls) && contains(&old.crls, crls));
-        let identities_hold = *mode != VerifyMode::Full || contains(identities, &old.identities);
+        // What every accepted peer carried.
+        let proven = |name: &Identity| old.required.contains(name) || *old.identities == [name.clone()];
+        let identities_hold = *mode != VerifyMode::Full
+            || ((contains(identities, &old.identities) || identities.iter().any(proven))
+                && required.iter().all(proven));
         let anchors_hold = anchors.id() == old.anchors.id()
             || old.anchors.certificates().iter().all(|certificate| {
                 // Sorted by their bytes.

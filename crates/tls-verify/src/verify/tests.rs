@@ -127,6 +127,55 @@ fn a_bad_chain_is_told_before_a_wrong_name() {
 }
 
 #[test]
+fn required_names_count_beside_the_others() {
+    let ca = Ca::root("ca");
+    let uri = |text: &str| Identity::uri(text).unwrap();
+    let dns = |text: &str| Identity::dns(text).unwrap();
+    let leaf = {
+        let mut params = leaf_params(1);
+        params.subject_alt_names.push(rcgen::SanType::URI("spiffe://a/b".try_into().unwrap()));
+        params.subject_alt_names.push(rcgen::SanType::DnsName("*.w.example".try_into().unwrap()));
+        ca.issue(params)
+    };
+    let names = |identities: &[Identity], required: &[Identity]| {
+        let requirements = with(ca.requirements(), |r| {
+            (r.identities, r.required) = (identities.to_vec(), required.to_vec());
+        });
+        verdict(requirements, &[&leaf]).map(|_| ())
+    };
+    let (host, workload, other) = (dns("a.example"), uri("spiffe://a/b"), uri("spiffe://a/c"));
+    let one = std::slice::from_ref;
+    assert_eq!(names(&[other.clone(), workload.clone()], one(&host)), Ok(()));
+    assert_eq!(names(one(&workload), &[host.clone(), dns("x.w.example")]), Ok(()));
+    for (identities, required) in [
+        (vec![other.clone()], vec![host.clone()]),
+        (vec![workload.clone()], vec![dns("b.example")]),
+        (vec![workload.clone()], vec![host.clone(), dns("b.example")]),
+        (vec![workload], vec![host.clone(), dns("w.example")]),
+        (vec![], vec![host.clone()]),
+    ] {
+        let presented = ["DNS:a.example", "URI:spiffe://a/b", "DNS:*.w.example"].map(str::to_owned).to_vec();
+        let expected = Err(TlsError::NameMismatch {
+            expected: identities.clone(),
+            required: required.clone(),
+            presented,
+        });
+        assert_eq!(names(&identities, &required), expected);
+    }
+    let error = names(&[other, dns("c.example")], one(&host)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the certificate lacks an expected name: expected DNS:a.example and one of URI:spiffe://a/c, DNS:c.example; \
+         presented DNS:a.example, URI:spiffe://a/b, DNS:*.w.example"
+    );
+    // Where no name counts, none is required.
+    let chain_only = with(ca.requirements(), |r| {
+        (r.mode, r.required) = (VerifyMode::Chain, vec![dns("b.example")]);
+    });
+    verdict(chain_only, &[&leaf]).unwrap();
+}
+
+#[test]
 fn any_key_of_the_path_may_be_pinned_and_no_other() {
     let root = Ca::root("root");
     let (used, unused) = (root.intermediate("used"), root.intermediate("unused"));

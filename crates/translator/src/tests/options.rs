@@ -70,6 +70,9 @@ fn unknown_options_and_values_are_refused_with_what_exists() {
         "lasthop.dev/groups: secp521r1",
         "lasthop.dev/alpn: 'h2,,x'",
         "lasthop.dev/session-resumption: maybe",
+        "lasthop.dev/require-hostname: 'yes'",
+        "lasthop.dev/require-hostname: 'True'",
+        "lasthop.dev/require-hostname: ''",
         "lasthop.dev/sni: '*.example.com'",
         "lasthop.dev/subject-ip-sans: web.internal",
         "lasthop.dev/verify-depth: '99'",
@@ -96,6 +99,47 @@ fn less_verification_needs_the_operators_leave() {
         assert_eq!(with(leave, &spec, &[]).tls("web", 443).settings().peer.mode, mode);
     }
     assert_eq!(settings("lasthop.dev/verify: full").peer.mode, VerifyMode::Full);
+}
+
+#[test]
+fn a_host_name_is_required_beside_other_names_on_request() {
+    let ca = Ca::new("ca").config_map("ca");
+    let with_names = |names: &str, spec: &str| {
+        let mut world = World::with(Options { allow_insecure_verify: true, ..options() });
+        let policy = format!("{POLICY}{names}  options: {{{spec}}}\n");
+        world.apply(&[GATEWAY, SERVICE, ROUTE, &policy, &ca]);
+        world
+    };
+    let uri = "    subjectAltNames: [{type: URI, uri: 'spiffe://a/b'}]\n";
+    let required = |names: &str, spec: &str| {
+        let world = with_names(names, spec);
+        let peer = &world.tls("web", 443).settings().peer;
+        (peer.identities.len(), peer.required.clone(), world.tls("web", 443).id())
+    };
+    let (host, on) = (vec![Identity::dns("web.internal").unwrap()], "lasthop.dev/require-hostname: 'true'");
+    let (count, names, id) = required(uri, on);
+    assert_eq!((count, &names), (1, &host));
+    assert_ne!(id, required(uri, "").2, "another policy");
+    for off in ["", "lasthop.dev/require-hostname: 'false'"] {
+        assert_eq!(required(uri, off).1, [], "{off}");
+    }
+    // What is sent as SNI does not matter.
+    assert_eq!(required(uri, &format!("{on}, lasthop.dev/sni: none")).1, host);
+    let address = format!("{on}, lasthop.dev/subject-ip-sans: 10.0.0.1");
+    assert_eq!((required("", &address).1, required(uri, &address).0), (host, 2));
+    // Without other names it is the one that counts anyway.
+    assert_eq!((required("", on).0, required("", on).1), (1, vec![]));
+    assert_eq!(required("", on).2, required("", "").2, "it changes nothing");
+    for mode in ["chain", "none"] {
+        let world = with_names(uri, &format!("{on}, lasthop.dev/verify: {mode}"));
+        let message = world.refusal("web", 443).message.to_string();
+        assert!(message.starts_with("spec.options[lasthop.dev/require-hostname]: "), "{message}");
+        let off = on.replace("true", "false");
+        with_names(uri, &format!("{off}, lasthop.dev/verify: {mode}")).tls("web", 443);
+    }
+    let hop = &with_names(uri, on).translator.hops()[0];
+    let crate::HopTls::Policy(hop) = &hop.tls else { panic!() };
+    assert_eq!(hop.required, [Identity::dns("web.internal").unwrap()]);
 }
 
 #[test]

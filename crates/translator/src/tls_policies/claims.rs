@@ -48,8 +48,13 @@ pub(crate) fn claims(reader: &Reader<'_>, service: &ObjectName) -> Option<Claims
 impl Claims {
     /// The policy that holds for a port of this name.
     pub(crate) fn winner(&self, port: Option<&str>) -> Option<&ObjectName> {
+        self.of_port(port).or_else(|| self.winners.get(&None))
+    }
+
+    /// The policy that names a port.
+    pub(crate) fn of_port(&self, port: Option<&str>) -> Option<&ObjectName> {
         let named = port.filter(|name| !name.is_empty()).map(|name| Some(name.to_owned()));
-        named.and_then(|section| self.winners.get(&section)).or_else(|| self.winners.get(&None))
+        named.and_then(|section| self.winners.get(&section))
     }
 
     /// Against whom a policy lost, and for which section.

@@ -6,7 +6,11 @@ use lasthop_api_model::{BackendTlsPolicy, ResourceKey, ResourceKind};
 use lasthop_dataplane_api::{ObjectName, Sni, UpstreamTlsPolicy, UpstreamTlsSettings};
 use lasthop_tls_verify::{Identity, PeerRequirements, TrustAnchors};
 
-use super::{Compiled, PolicyOutcome, identities, options, targets, trust};
+use super::{
+    Compiled, PolicyOutcome, identities,
+    options::{self, Applied},
+    targets, trust,
+};
 use crate::{index::Reader, names, problem::Problem};
 
 /// What comes of a policy by itself; `None` when there is none.
@@ -37,9 +41,13 @@ fn compile(
         PeerRequirements::new(anchors, identities::subject_alt_names(validation)?),
         Sni::Name(hostname.clone()),
     );
-    let own_certificate = options::apply(reader, key, &policy.spec.options, &mut settings)?;
+    let Applied { own_certificate, require_hostname } =
+        options::apply(reader, key, &policy.spec.options, &mut settings)?;
+    let hostname = Identity::Dns(hostname);
     if settings.peer.identities.is_empty() {
-        settings.peer.identities.push(Identity::Dns(hostname));
+        settings.peer.identities.push(hostname);
+    } else if require_hostname {
+        settings.peer.required.push(hostname);
     }
     let source = format!("{}/{}", key.namespace, key.name);
     Ok(Compiled { policy: Arc::new(UpstreamTlsPolicy::new(source, settings)), own_certificate, authorities })

@@ -18,7 +18,7 @@ pub(super) fn hostname(validation: &BackendTlsPolicyValidation) -> Result<DnsNam
     })
 }
 
-/// The identities of `subjectAltNames`. With any of them, `hostname` is for SNI only.
+/// The identities of `subjectAltNames`. With any of them, `hostname` is for SNI only, unless an option requires it.
 pub(super) fn subject_alt_names(validation: &BackendTlsPolicyValidation) -> Result<Vec<Identity>, Problem> {
     let invalid = |index, message: String| {
         Problem::new("Invalid", format!("spec.validation.subjectAltNames[{index}]: {message}"))

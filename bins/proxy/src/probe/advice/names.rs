@@ -18,29 +18,54 @@ impl Case<'_> {
                     .to_owned(),
             ];
         }
-        let accepted = |identity: &Identity| {
-            self.verify(PeerRequirements { identities: vec![identity.clone()], ..peer.clone() }) == Ok(())
-        };
-        let mut remedies: Vec<String> = leaf
-            .names
-            .iter()
-            .filter_map(|name| identity(name))
-            .filter(accepted)
-            .take(MOST)
-            .map(|identity| self.spelt(&identity))
-            .collect();
-        let wildcards = leaf.names.iter().filter_map(|name| name.strip_prefix("DNS:*."));
-        remedies.extend(wildcards.take(MOST).map(|parent| {
+        let known: Vec<Identity> = leaf.names.iter().filter_map(|name| identity(name)).collect();
+        let accepted: Vec<&Identity> =
+            known.iter().filter(|identity| self.accepts(peer, std::slice::from_ref(*identity))).collect();
+        let wildcards = leaf.names.iter().filter_map(|name| name.strip_prefix("DNS:*.")).take(MOST);
+        let wildcards = wildcards.map(|parent| {
             format!("spec.validation.hostname: a name of one label below {parent}, which *.{parent} covers")
-        }));
+        });
+        if peer.required.is_empty() {
+            return accepted.iter().take(MOST).map(|name| self.spelt(name)).chain(wildcards).collect();
+        }
+        let mut remedies = Vec::new();
+        let lacks_hostname = peer.required.iter().any(|name| !self.accepts(peer, std::slice::from_ref(name)));
+        if lacks_hostname {
+            let hosts = accepted.iter().filter_map(|name| match name {
+                Identity::Dns(name) => Some(format!("spec.validation.hostname: {name}")),
+                _ => None,
+            });
+            remedies.extend(hosts.take(MOST).chain(wildcards));
+            let away = "take lasthop.dev/require-hostname away: then the hostname is the SNI only";
+            remedies.push(if remedies.is_empty() { away.to_owned() } else { format!("or {away}") });
+        }
+        if !self.accepts(peer, &peer.identities) {
+            let others = accepted.iter().filter(|name| !peer.required.contains(name));
+            let mut others: Vec<String> = others.take(MOST).map(|name| self.spelt(name)).collect();
+            if others.is_empty() {
+                let away = "name no subjectAltNames and no lasthop.dev/subject-ip-sans: the certificate carries no \
+                            other name than the hostname";
+                others.push(away.to_owned());
+            }
+            let and = if lacks_hostname { "and " } else { "" };
+            remedies.extend(others.into_iter().map(|name| format!("{and}{name}")));
+        }
         remedies
+    }
+
+    /// Whether the chain is accepted if the certificate must carry one of these names, and no others are required.
+    fn accepts(&self, peer: &PeerRequirements, identities: &[Identity]) -> bool {
+        let identities = identities.to_vec();
+        self.verify(PeerRequirements { identities, required: Vec::new(), ..peer.clone() }) == Ok(())
     }
 
     /// The field in which the policy would name it.
     fn spelt(&self, identity: &Identity) -> String {
         let settings = self.target.policy.settings();
         let by_hostname = match (&*settings.peer.identities, &settings.sni) {
-            ([Identity::Dns(expected)], Sni::Name(sni)) => expected == sni,
+            ([Identity::Dns(expected)], Sni::Name(sni)) => {
+                settings.peer.required.is_empty() && expected == sni
+            }
             _ => false,
         };
         match identity {

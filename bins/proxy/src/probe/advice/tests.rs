@@ -55,6 +55,7 @@ fn target(settings: UpstreamTlsSettings) -> Target {
         id: String::new(),
         authorities: vec![("ConfigMap default/ca".into(), 1)],
         identities: policy.settings().peer.identities.clone(),
+        required: policy.settings().peer.required.clone(),
         verify: policy.settings().peer.mode,
         sni: policy.settings().sni.clone(),
         client_certificate: Some("default/ours".into()),
@@ -129,6 +130,31 @@ fn another_name_is_spelt_as_the_policy_would() {
         advice.starts_with("spec.validation.subjectAltNames: [{type: Hostname, hostname: b.test}]"),
         "{advice}"
     );
+}
+
+#[test]
+fn a_required_hostname_is_advised_beside_the_other_names() {
+    let ours = ca("ours");
+    let uri = |name: &str| SanType::URI(name.try_into().unwrap());
+    let both = |names: Vec<SanType>| {
+        let mut both = settings(&ours);
+        both.peer.identities = vec![Identity::uri("spiffe://x/y").unwrap()];
+        both.peer.required = vec![Identity::dns("a.test").unwrap()];
+        let (reason, advice) = judged(both, vec![leaf(&ours, &params(names))], &ours);
+        assert_eq!(reason, "NameMismatch");
+        advice.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let away = "take lasthop.dev/require-hostname away: then the hostname is the SNI only";
+    assert_eq!(
+        both(vec![dns("b.test"), uri("spiffe://x/y")]),
+        ["spec.validation.hostname: b.test".to_owned(), format!("or {away}")]
+    );
+    assert_eq!(both(vec![uri("spiffe://x/y")]), [away]);
+    let other = "spec.validation.subjectAltNames: [{type: URI, uri: \"spiffe://x/z\"}]";
+    assert_eq!(both(vec![dns("a.test"), uri("spiffe://x/z")]), [other]);
+    assert_eq!(both(vec![uri("spiffe://x/z")]), [away.to_owned(), format!("and {other}")]);
+    let alone = both(vec![dns("a.test")]);
+    assert!(alone.len() == 1 && alone[0].starts_with("name no subjectAltNames"), "{alone:?}");
 }
 
 #[test]

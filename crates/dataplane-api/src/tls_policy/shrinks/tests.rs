@@ -50,11 +50,12 @@ fn base() -> UpstreamTlsSettings {
 type Change = fn(&mut UpstreamTlsSettings);
 
 /// A change, and whether it shrinks trust, done and undone.
-const CHANGES: [(&str, Change, bool, bool); 14] = [
+const CHANGES: [(&str, Change, bool, bool); 15] = [
     ("nothing", |_| {}, false, false),
     ("a CA more", |new| new.peer.anchors = anchors(&[0, 1, 2]), false, true),
     ("another CA", |new| new.peer.anchors = anchors(&[2]), true, true),
     ("a name less", |new| drop(new.peer.identities.pop()), true, false),
+    ("a required name", |new| new.peer.required = vec![Identity::dns(NAMES[0]).unwrap()], true, false),
     ("a pin", |new| new.peer.pins = vec![SpkiPin([1; 32])], true, false),
     ("a list", |new| new.peer.crls = vec![Arc::from([1])], true, false),
     ("1.3 only", |new| new.min_version = TlsVersion::V1_3, true, false),
@@ -117,12 +118,15 @@ fn accepts(settings: &UpstreamTlsSettings, peer: &Peer) -> bool {
         mode => {
             let issuer = &CAS[peer.issuer].anchor.certificates()[0];
             let lists: Vec<u8> = demands.crls.iter().map(|crl| peer.lists[usize::from(crl[0])]).collect();
-            let named = |name: &usize| demands.identities.contains(&Identity::dns(NAMES[*name]).unwrap());
+            let carried: Vec<Identity> =
+                peer.names.iter().map(|name| Identity::dns(NAMES[*name]).unwrap()).collect();
+            let named = carried.iter().any(|name| demands.identities.contains(name))
+                && demands.required.iter().all(|name| carried.contains(name));
             demands.anchors.certificates().contains(issuer)
                 && pinned(&peer.keys)
                 && (lists.is_empty() || (lists.contains(&1) && !lists.contains(&2)))
                 && demands.max_depth.is_none_or(|most| peer.depth <= most)
-                && (mode == VerifyMode::Chain || peer.names.iter().any(named))
+                && (mode == VerifyMode::Chain || named)
         }
     };
     certificate
@@ -139,18 +143,20 @@ fn any_settings() -> impl Strategy<Value = UpstreamTlsSettings> {
         vec(0..3u8, 0..3),
         vec(0..2u8, 0..3),
         proptest::option::of(0..3u8),
+        vec(0..3usize, 0..3),
     );
     let offers = (
         select(&[TlsVersion::V1_2, TlsVersion::V1_3][..]),
         vec(select(&SUITES[..]), 0..3),
         vec(select(&GROUPS[..]), 0..3),
     );
-    (demands, offers).prop_map(|((cas, names, mode, pins, crls, depth), (min, suites, groups))| {
+    (demands, offers).prop_map(|((cas, names, mode, pins, crls, depth, required), (min, suites, groups))| {
         let mut settings = settings(&cas, &names);
         settings.peer.mode = mode;
         settings.peer.pins = pins.into_iter().map(|pin| SpkiPin([pin; 32])).collect();
         settings.peer.crls = crls.into_iter().map(|crl| Arc::from([crl])).collect();
         settings.peer.max_depth = depth;
+        settings.peer.required = required.iter().map(|i| Identity::dns(NAMES[*i]).unwrap()).collect();
         settings.min_version = min;
         settings.cipher_suites = suites;
         settings.groups = groups;
@@ -160,7 +166,7 @@ fn any_settings() -> impl Strategy<Value = UpstreamTlsSettings> {
 
 fn any_peer() -> impl Strategy<Value = Peer> {
     (
-        (0..3usize, vec(0..3usize, 1..3), vec(0..3u8, 1..3), [0..3u8, 0..3u8], 0..3u8),
+        (0..3usize, vec(0..3usize, 1..4), vec(0..3u8, 1..3), [0..3u8, 0..3u8], 0..3u8),
         (select(&[TlsVersion::V1_2, TlsVersion::V1_3][..]), select(&SUITES[..]), select(&GROUPS[..])),
     )
         .prop_map(|((issuer, names, keys, lists, depth), (version, suite, group))| Peer {
@@ -183,13 +189,14 @@ proptest! {
     #[test]
     fn trust_that_does_not_shrink_accepts_whom_it_accepted(
         (old, other) in (any_settings(), any_settings()),
-        taken in [any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()],
+        taken in [any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()],
         peers in vec(any_peer(), 40),
     ) {
         let mut new = old.clone();
-        let [cas, names, mode, pins, crls, depth, offers] = taken;
+        let [cas, names, mode, pins, crls, depth, offers, required] = taken;
         if cas { new.peer.anchors = other.peer.anchors.clone(); }
         if names { new.peer.identities = other.peer.identities.clone(); }
+        if required { new.peer.required = other.peer.required.clone(); }
         if mode { new.peer.mode = other.peer.mode; }
         if pins { new.peer.pins = other.peer.pins.clone(); }
         if crls { new.peer.crls = other.peer.crls.clone(); }

@@ -32,7 +32,7 @@ fn crl(content: u8) -> Arc<[u8]> {
 type Change = fn(&mut PeerRequirements);
 
 /// A change, whether it covers what was before, and whether what was before covers it.
-const CHANGES: [(&str, Change, bool, bool); 18] = [
+const CHANGES: [(&str, Change, bool, bool); 20] = [
     ("nothing", |_| {}, true, true),
     ("a CA more", |new| new.anchors = anchors(&[0, 1, 2]), true, false),
     ("a CA less", |new| new.anchors = anchors(&[1]), false, true),
@@ -41,6 +41,16 @@ const CHANGES: [(&str, Change, bool, bool); 18] = [
     ("a name less", |new| drop(new.identities.remove(0)), false, true),
     ("names in another order", |new| new.identities.reverse(), true, true),
     ("another name", |new| new.identities = vec![dns("c.test")], false, false),
+    ("a required name", |new| new.required = vec![dns("a.test")], false, true),
+    (
+        "a required name, and the chain only",
+        |new| {
+            new.required = vec![dns("c.test")];
+            new.mode = VerifyMode::Chain;
+        },
+        true,
+        false,
+    ),
     ("the chain only", |new| new.mode = VerifyMode::Chain, true, false),
     ("nothing verified", |new| new.mode = VerifyMode::None, true, false),
     ("a pin", |new| new.pins = vec![SpkiPin([1; 32])], false, true),
@@ -97,6 +107,27 @@ fn only_what_asks_for_no_more_covers_what_was() {
         assert_eq!(new.covers(&old), covers, "{what}");
         assert_eq!(old.covers(&new), covered, "{what}, undone");
     }
+}
+
+#[test]
+fn required_names_are_compared_with_what_was_proven() {
+    let names = |identities: &[&str], required: &[&str]| PeerRequirements {
+        identities: identities.iter().map(|name| dns(name)).collect(),
+        required: required.iter().map(|name| dns(name)).collect(),
+        ..base()
+    };
+    let covers =
+        |new: (&[&str], &[&str]), old: (&[&str], &[&str])| names(new.0, new.1).covers(&names(old.0, old.1));
+    assert!(covers((&["b"], &["a"]), (&["b"], &["a"])));
+    assert!(covers((&["b", "c"], &["a"]), (&["b"], &["a", "d"])));
+    assert!(!covers((&["b"], &["a", "d"]), (&["b"], &["a"])));
+    assert!(!covers((&["b"], &["a"]), (&["b"], &["d"])));
+    assert!(!covers((&["c"], &["a"]), (&["b"], &["a"])));
+    // Every peer of before carried the required name, and the only one of several if there was no other.
+    assert!(covers((&["a"], &[]), (&["b"], &["a"])));
+    assert!(covers((&["a", "b"], &["a"]), (&["a"], &[])));
+    assert!(!covers((&["a", "b"], &["a"]), (&["a", "b"], &[])));
+    assert!(!covers((&["b"], &["a"]), (&["a"], &[])));
 }
 
 #[test]

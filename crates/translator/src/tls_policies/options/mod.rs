@@ -12,6 +12,7 @@
 //! | `verify` | `full`, `chain`, `none` |
 //! | `sni` | `hostname`, `none`, `request-host`, or a name |
 //! | `subject-ip-sans` | addresses, separated by commas |
+//! | `require-hostname` | `true`, `false`: whether the host name counts beside `subjectAltNames` |
 //! | `verify-depth` | the most intermediate certificates, 0 to 16 |
 //! | `session-resumption` | `true`, `false` |
 
@@ -23,6 +24,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use lasthop_api_model::{BackendTlsPolicy, ResourceKey};
 use lasthop_dataplane_api::UpstreamTlsSettings;
+use lasthop_tls_verify::VerifyMode;
 
 use crate::{authorities::CA_KEY, index::Reader, problem::Problem};
 
@@ -38,6 +40,7 @@ const KNOWN: &[&str] = &[
     "groups",
     "max-version",
     "min-version",
+    "require-hostname",
     "session-resumption",
     "sni",
     "spki-pins",
@@ -46,7 +49,16 @@ const KNOWN: &[&str] = &[
     "verify-depth",
 ];
 
-/// Applies a policy's options. Gives the reference of its own client certificate, if it has one.
+/// What options say that is no setting of its own.
+#[derive(Debug, Default)]
+pub(super) struct Applied {
+    /// Where the policy's own client certificate stands, if it has one.
+    pub own_certificate: Option<Arc<str>>,
+    /// Whether the certificate must carry the host name, whatever other names it carries.
+    pub require_hostname: bool,
+}
+
+/// Applies a policy's options.
 ///
 /// An option or a value that is not known, and one that the TLS stack cannot honour, is a refusal of the policy.
 pub(super) fn apply(
@@ -54,8 +66,8 @@ pub(super) fn apply(
     key: &ResourceKey,
     options: &BTreeMap<String, String>,
     settings: &mut UpstreamTlsSettings,
-) -> Result<Option<Arc<str>>, Problem> {
-    let mut own_certificate = None;
+) -> Result<Applied, Problem> {
+    let mut more = Applied::default();
     for (option, value) in options {
         let Some(name) = option.strip_prefix(OPTION_PREFIX) else { continue };
         let value = value.trim();
@@ -67,7 +79,8 @@ pub(super) fn apply(
             "alpn" => protocol::alpn(value).map(|alpn| settings.alpn = alpn),
             // Read with the anchors, by `ca_keys`.
             "ca-key" => Ok(()),
-            "session-resumption" => protocol::switch(value).map(|on| settings.resumption = on),
+            "require-hostname" => switch(value).map(|on| more.require_hostname = on),
+            "session-resumption" => switch(value).map(|on| settings.resumption = on),
             "sni" => peer::sni(value, settings),
             "subject-ip-sans" => peer::addresses(value).map(|found| settings.peer.identities.extend(found)),
             "spki-pins" => peer::pins(value).map(|pins| settings.peer.pins = pins),
@@ -79,7 +92,7 @@ pub(super) fn apply(
             "client-certificate-ref" => {
                 material::certificate(reader, key, value).map(|(reference, certificate)| {
                     settings.client_certificate = Some(certificate);
-                    own_certificate = Some(reference);
+                    more.own_certificate = Some(reference);
                 })
             }
             _ => {
@@ -91,7 +104,11 @@ pub(super) fn apply(
     }
     protocol::check(settings, &reader.options.capabilities)
         .map_err(|(name, message)| invalid(&format!("{OPTION_PREFIX}{name}"), &message))?;
-    Ok(own_certificate)
+    if more.require_hostname && settings.peer.mode != VerifyMode::Full {
+        let message = format!("means nothing where {OPTION_PREFIX}verify takes any name; remove one of them");
+        return Err(invalid(&format!("{OPTION_PREFIX}require-hostname"), &message));
+    }
+    Ok(more)
 }
 
 /// The keys under which a policy's CA certificates stand, in order of preference. A private key is never among them.
@@ -116,6 +133,10 @@ pub(super) fn ca_keys(policy: &BackendTlsPolicy) -> Result<Vec<&str>, Problem> {
 
 fn invalid(option: &str, message: &str) -> Problem {
     Problem::new("Invalid", format!("spec.options[{option}]: {message}"))
+}
+
+fn switch(value: &str) -> Result<bool, String> {
+    value.parse().map_err(|_| format!("{value:?} is not known; use true or false"))
 }
 
 /// The entries of a list. An empty one is a mistake.

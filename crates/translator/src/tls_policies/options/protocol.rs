@@ -73,10 +73,6 @@ pub(super) fn alpn(value: &str) -> Result<Vec<Arc<str>>, String> {
     Ok(protocols)
 }
 
-pub(super) fn switch(value: &str) -> Result<bool, String> {
-    value.parse().map_err(|_| format!("{value:?} is not known; use true or false"))
-}
-
 fn is_tls13(suite: CipherSuite) -> bool {
     matches!(
         suite,
