@@ -1,0 +1,3 @@
+module lasthop.dev/conformance/pause
+
+go 1.26.0
