@@ -1,9 +1,10 @@
-//! Builds, tests and measures Lasthop: `cargo xtask setup | test | check-size | arrows | trust | bench`.
+//! Builds, tests and measures Lasthop: `cargo xtask setup | test | check-size | arrows | trust | cluster | bench`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks to the terminal")]
 
 mod arrows;
 mod bench;
+mod cluster;
 mod deny;
 mod graph;
 mod processes;
@@ -33,7 +34,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     /// Install what building and testing need and this machine lacks.
-    Setup,
+    Setup(setup::Options),
     /// Everything that must pass before a change lands.
     Test(test::Options),
     /// No source file above 500 lines, tests aside.
@@ -42,17 +43,21 @@ enum Task {
     Arrows,
     /// Try the verifier, both TLS stacks and the proxy on public suites of certificate chains.
     Trust(trust::Options),
+    /// A real Kubernetes of one node to try things on: up, down, status, exec, import.
+    #[command(subcommand)]
+    Cluster(cluster::Options),
     /// Build the proxy and the benchmark driver optimised, and run the driver with the given arguments.
     Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
-        Task::Setup => setup::run(),
+        Task::Setup(options) => setup::run(&options),
         Task::Test(options) => test::run(&options),
         Task::CheckSize => size::run(),
         Task::Arrows => arrows::run(),
         Task::Trust(options) => trust::run(&options),
+        Task::Cluster(options) => cluster::run(&options),
         Task::Bench(options) => bench::run(&options),
     };
     match outcome {

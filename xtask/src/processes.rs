@@ -20,7 +20,7 @@ where
         command.env_remove(name);
     }
     // Ours alone: the proxy takes every LASTHOP_ variable for a setting, and refuses what it does not know.
-    command.env_remove("LASTHOP_TRUST_DATA").env_remove("LASTHOP_TRUST_ALL");
+    command.env_remove("LASTHOP_TRUST_DATA").env_remove("LASTHOP_TRUST_ALL").env_remove("LASTHOP_CACHE");
     command
 }
 

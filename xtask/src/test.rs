@@ -49,7 +49,7 @@ const PROXY: &str = "lasthop-proxy";
 pub(crate) fn run(options: &Options) -> Outcome {
     let begun = Instant::now();
     if !options.no_setup {
-        timed("setup", setup::run)?;
+        timed("setup", || setup::run(&setup::Options::default()))?;
     }
     let mut tally = Tally::default();
     let mut failed = Vec::new();

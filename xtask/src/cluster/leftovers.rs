@@ -1,0 +1,96 @@
+//! What outlives a cluster's namespaces: its folder, its control groups, and kernel settings the kubelet changes.
+
+use std::path::{Path, PathBuf};
+
+use super::layout::{Layout, all, cache, write};
+
+/// The settings of the whole machine that a kubelet writes when it starts.
+const SETTINGS: [&str; 6] = [
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
+];
+
+/// Notes the machine's settings, unless another cluster has changed them already.
+pub(crate) fn note_settings() -> Result<(), String> {
+    let file = settings_file()?;
+    if file.is_file() {
+        return Ok(());
+    }
+    let lines: Vec<_> = SETTINGS
+        .iter()
+        .filter_map(|name| {
+            let value = std::fs::read_to_string(Path::new("/proc/sys").join(name)).ok()?;
+            Some(format!("{name} {}\n", value.trim()))
+        })
+        .collect();
+    write(&file, &lines.concat())
+}
+
+/// Removes all that is left of a cluster whose processes have ended.
+pub(crate) fn remove(layout: &Layout) -> Result<(), String> {
+    remove_control_groups(layout);
+    if let Err(error) = std::fs::remove_dir_all(&layout.folder)
+        && layout.folder.exists()
+    {
+        return Err(format!("{}: {error}", layout.folder.display()));
+    }
+    if all()?.is_empty() { restore_settings() } else { Ok(()) }
+}
+
+fn restore_settings() -> Result<(), String> {
+    let file = settings_file()?;
+    let Ok(noted) = std::fs::read_to_string(&file) else { return Ok(()) };
+    for (name, value) in noted.lines().filter_map(|line| line.split_once(' ')) {
+        write(&Path::new("/proc/sys").join(name), value)?;
+    }
+    std::fs::remove_file(&file).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn settings_file() -> Result<PathBuf, String> {
+    Ok(cache()?.join("kernel-settings"))
+}
+
+/// Removes the control groups of the cluster's containers. containerd puts all, of all clusters, under its own
+/// name; which are ours its folder says, also after a crash.
+fn remove_control_groups(layout: &Layout) {
+    let containers = layout.folder.join("containerd/io.containerd.grpc.v1.cri");
+    let ours = ["sandboxes", "containers"].map(|kind| folders(&containers.join(kind)));
+    for hierarchy in hierarchies() {
+        let all = hierarchy.join("k8s.io");
+        for container in ours.iter().flatten() {
+            if let Some(id) = container.file_name() {
+                remove_groups(&all.join(id));
+            }
+        }
+        // Stays while another cluster's are in it.
+        let _ = std::fs::remove_dir(&all);
+    }
+}
+
+/// Where control groups are: one tree, or with the older kind one for each controller.
+fn hierarchies() -> Vec<PathBuf> {
+    let top = PathBuf::from("/sys/fs/cgroup");
+    let mut trees = folders(&top);
+    trees.push(top);
+    trees
+}
+
+/// Removes a control group and those in it; only folders can be removed there, and only empty ones.
+fn remove_groups(group: &Path) {
+    for inner in folders(group) {
+        remove_groups(&inner);
+    }
+    let _ = std::fs::remove_dir(group);
+}
+
+fn folders(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
