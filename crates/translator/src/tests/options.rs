@@ -3,7 +3,7 @@
 use lasthop_dataplane_api::{
     CipherSuite, Group, Sni, TlsCapabilities, TlsStack, TlsVersion, UpstreamTlsSettings,
 };
-use lasthop_tls_verify::{Identity, VerifyMode};
+use lasthop_tls_verify::{Identity, TrustAnchors, VerifyMode};
 
 use crate::{ClassPolicy, Options, fixtures::*};
 
@@ -185,6 +185,21 @@ fn revocation_lists_are_followed() {
     assert!(empty.refusal("web", 443).message.contains("ca.crl"));
 }
 
+/// A policy whose CAs stand in these references.
+fn with_refs(refs: &str, spec: &str, more: &[&str]) -> World {
+    let mut world = World::with(options());
+    let policy = POLICY.replace("[{group: '', kind: ConfigMap, name: ca}]", refs);
+    world.apply(&[GATEWAY, SERVICE, ROUTE, &format!("{policy}  options: {{{spec}}}\n")]);
+    world.apply(more);
+    world
+}
+
+/// The anchors in force are this CA's alone.
+fn trusts(world: &World, ca: &Ca) -> bool {
+    let (wanted, _) = TrustAnchors::from_pem(ca.pem().as_bytes()).unwrap();
+    *world.tls("web", 443).settings().peer.anchors == wanted
+}
+
 #[test]
 fn the_first_key_that_exists_holds_the_ca() {
     let mut world = with(options(), "lasthop.dev/ca-key: 'service-ca.crt, tls.crt'", &[]);
@@ -192,4 +207,85 @@ fn the_first_key_that_exists_holds_the_ca() {
     assert!(message.contains("no key service-ca.crt, tls.crt; it has ca.crt"), "{message}");
     world.apply(&[&config_map("ca", "tls.crt", &Ca::new("ca").pem())]);
     assert_eq!(world.tls("web", 443).settings().peer.anchors.certificates().len(), 1);
+}
+
+#[test]
+fn keys_count_in_the_order_in_which_they_are_named() {
+    let (first, second) = (Ca::new("first"), Ca::new("second"));
+    let data = |a: &str, b: &str| format!("{{service-ca.crt: {a:?}, ca-bundle.crt: {b:?}, ca.crt: rubbish}}");
+    let map = format!(
+        "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: ca}}\ndata: {}\n",
+        data(&first.pem(), &second.pem())
+    );
+    for (keys, counts) in [
+        ("service-ca.crt,ca-bundle.crt,ca.crt", &first),
+        ("ca-bundle.crt, service-ca.crt", &second),
+        ("tls.crt, ca-bundle.crt, ca.crt", &second),
+    ] {
+        assert!(
+            trusts(&with(options(), &format!("lasthop.dev/ca-key: '{keys}'"), &[&map]), counts),
+            "{keys}"
+        );
+    }
+    // One that exists counts even if nothing in it is of use: the next is no spare.
+    for spec in ["lasthop.dev/ca-key: 'ca.crt, service-ca.crt'", ""] {
+        let world = with(options(), spec, &[&map]);
+        let message = world.refusal("web", 443).message.to_string();
+        assert!(message.contains("no usable CA certificate"), "{message}");
+    }
+}
+
+#[test]
+fn a_secret_holds_its_ca_under_the_named_key() {
+    let (ca, other) = (Ca::new("ca"), Ca::new("other"));
+    let refs = "[{group: '', kind: Secret, name: ca}]";
+    let secret = |field: &str, value: &str| {
+        format!(
+            "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: ca}}\n{field}: {{ca-bundle.crt: {value:?}}}\n"
+        )
+    };
+    let text = secret("stringData", &ca.pem());
+    let bytes = secret("data", &base64::Engine::encode(&base64::engine::general_purpose::STANDARD, ca.pem()));
+    for secret in [&text, &bytes] {
+        assert!(trusts(&with_refs(refs, "lasthop.dev/ca-key: ca-bundle.crt", &[secret]), &ca), "{secret}");
+        let message = with_refs(refs, "", &[secret]).refusal("web", 443).message.to_string();
+        assert!(message.contains("Secret default/ca has no key ca.crt; it has ca-bundle.crt"), "{message}");
+    }
+    // `tls.crt` of a TLS Secret, beside a private key that is no CA's business.
+    let tls = ca.secret("default", "ca", "a.internal");
+    let world = with_refs(refs, "lasthop.dev/ca-key: tls.crt", &[&tls]);
+    assert_eq!(world.tls("web", 443).settings().peer.anchors.certificates().len(), 1);
+    // Each reference by itself; a bundle of the cluster has no keys.
+    let refs = "[{group: '', kind: Secret, name: ca}, {group: '', kind: ConfigMap, name: more}, \
+                {group: certificates.k8s.io, kind: ClusterTrustBundle, name: all}]";
+    let bundle = format!(
+        "---\napiVersion: certificates.k8s.io/v1\nkind: ClusterTrustBundle\nmetadata: {{name: all}}\n\
+         spec: {{trustBundle: {:?}}}\n",
+        Ca::new("third").pem()
+    );
+    let spec = "lasthop.dev/ca-key: 'ca-bundle.crt, ca.crt'";
+    let world = with_refs(refs, spec, &[&text, &config_map("more", "ca.crt", &other.pem()), &bundle]);
+    assert_eq!(world.tls("web", 443).settings().peer.anchors.certificates().len(), 3);
+}
+
+#[test]
+fn a_key_means_nothing_beside_the_systems_store() {
+    let (anchors, _) = TrustAnchors::from_pem(Ca::new("system").pem().as_bytes()).unwrap();
+    let anchors = std::sync::Arc::new(anchors);
+    let system = POLICY.replace(
+        "caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]",
+        "wellKnownCACertificates: System",
+    );
+    let mut world = World::with(Options {
+        system_anchors: std::sync::Arc::new(move || Ok(anchors.clone())),
+        ..options()
+    });
+    world.apply(&[GATEWAY, SERVICE, ROUTE, &format!("{system}  options: {{lasthop.dev/ca-key: ca.crt}}\n")]);
+    let refusal = world.refusal("web", 443);
+    assert_eq!(&*refusal.reason, "Invalid");
+    let told = "spec.options[lasthop.dev/ca-key]: means nothing without caCertificateRefs; remove it";
+    assert_eq!(&*refusal.message, told);
+    assert_eq!(world.policy("policy")[0], "Accepted=False/Invalid");
+    world.apply(&[&system]);
+    world.tls("web", 443);
 }
