@@ -44,7 +44,14 @@ impl<'a> Reader<'a> {
         self.next().filter(|(found, _)| *found == tag).map(|(_, content)| content)
     }
 
-    /// The same for an element that may be missing.
+    /// The same with its identifier octet and length.
+    pub(crate) fn expect_whole(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let before = self.0;
+        self.expect(tag)?;
+        before.get(..before.len() - self.0.len())
+    }
+
+    /// As [`Reader::expect`], for an element that may be missing.
     pub(crate) fn optional(&mut self, tag: u8) -> Option<&'a [u8]> {
         if self.0.first() == Some(&tag) { self.expect(tag) } else { None }
     }

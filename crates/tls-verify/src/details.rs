@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, net::IpAddr};
 
-use pki_types::{CertificateDer, UnixTime};
+use pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
 
 use crate::der::{self, Reader};
 
@@ -53,14 +53,8 @@ pub(crate) struct Details<'a> {
 impl<'a> Details<'a> {
     /// `None` if the certificate is malformed.
     pub(crate) fn of(certificate: &'a CertificateDer<'_>) -> Option<Self> {
-        let signed = Reader::new(certificate).expect(der::SEQUENCE)?;
-        let mut body = Reader::new(Reader::new(signed).expect(der::SEQUENCE)?);
-        body.optional(0xa0); // version
-        body.next()?; // serial number
-        body.expect(der::SEQUENCE)?; // signature
-        body.expect(der::SEQUENCE)?; // issuer
-        let mut validity = Reader::new(body.expect(der::SEQUENCE)?);
-        body.expect(der::SEQUENCE)?; // subject
+        let (validity, mut body) = validity_and_key(certificate)?;
+        let mut validity = Reader::new(validity);
         let key = body.expect(der::SEQUENCE)?;
         validity.next()?;
         let (tag, text) = validity.next()?;
@@ -172,6 +166,26 @@ fn rsa_bits(mut key: Reader<'_>) -> Option<usize> {
     Some((modulus.len() - zeros) * 8 - first.leading_zeros() as usize)
 }
 
+/// The content of the validity, and a reader that stands before the SubjectPublicKeyInfo (RFC 5280 §4.1).
+fn validity_and_key<'a>(certificate: &'a CertificateDer<'_>) -> Option<(&'a [u8], Reader<'a>)> {
+    let signed = Reader::new(certificate).expect(der::SEQUENCE)?;
+    let mut body = Reader::new(Reader::new(signed).expect(der::SEQUENCE)?);
+    body.optional(0xa0); // version
+    body.next()?; // serial number
+    body.expect(der::SEQUENCE)?; // signature
+    body.expect(der::SEQUENCE)?; // issuer
+    let validity = body.expect(der::SEQUENCE)?;
+    body.expect(der::SEQUENCE)?; // subject
+    Some((validity, body))
+}
+
+/// The SubjectPublicKeyInfo of a certificate of any version, also of those that are never accepted; `None` if it cannot
+/// be read.
+pub fn leaf_key<'a>(certificate: &'a CertificateDer<'_>) -> Option<SubjectPublicKeyInfoDer<'a>> {
+    let (_, mut body) = validity_and_key(certificate)?;
+    body.expect_whole(der::SEQUENCE).map(SubjectPublicKeyInfoDer::from)
+}
+
 /// When the certificate expires; `None` if it cannot be read.
 pub fn leaf_not_after(certificate: &CertificateDer<'_>) -> Option<UnixTime> {
     Details::of(certificate).and_then(|details| details.not_after)
@@ -245,6 +259,18 @@ mod tests {
         ]));
         assert!(unfit(&[6, 3, 0x2b, 0x65, 0x71]));
         assert!(!unfit(&[6, 3, 0x2b, 0x65, 0x70]));
+    }
+
+    #[test]
+    fn the_key_is_cut_out_whole() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let der = rcgen::CertificateParams::new(vec![]).unwrap().self_signed(&key).unwrap();
+        let info = rcgen::PublicKeyData::subject_public_key_info(&key);
+        assert_eq!(leaf_key(der.der()).unwrap().as_ref(), info);
+        for length in 0..der.der().len() {
+            let cut = CertificateDer::from(der.der()[..length].to_vec());
+            assert!(leaf_key(&cut).is_none());
+        }
     }
 
     #[test]

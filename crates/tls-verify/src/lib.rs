@@ -20,7 +20,7 @@ pub use alert::alert_name;
 pub use anchors::{AnchorError, SkippedCertificate, TrustAnchors};
 pub use certificate::{CertificateError, CertifiedKey};
 pub use content::{ContentHasher, ContentId};
-pub use details::{leaf_curve, leaf_not_after};
+pub use details::{leaf_curve, leaf_key, leaf_not_after};
 pub use error::{Fault, Retry, TlsError};
 pub use identity::{DnsName, Identity, IdentityError};
 pub use requirements::{PeerRequirements, SpkiPin, VerifyMode};

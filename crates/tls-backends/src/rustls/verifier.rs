@@ -2,14 +2,18 @@
 
 use std::{fmt, sync::Arc};
 
-use lasthop_tls_verify::{Verifier, leaf_curve};
-use pki_types::{CertificateDer, ServerName, UnixTime};
+use lasthop_tls_verify::{Verifier, leaf_curve, leaf_key};
+use pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature},
+    crypto::{
+        CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+        verify_tls13_signature_with_raw_key,
+    },
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
+use webpki::{EndEntityCert, RawPublicKeyEntity};
 
 use super::{
     errors::{self, refuse},
@@ -54,6 +58,31 @@ impl FrontendVerifier {
         let algorithms = provider::default().signature_verification_algorithms;
         Self { verifier, mandatory, hints, algorithms }
     }
+}
+
+impl FrontendVerifier {
+    /// The key of a certificate that webpki does not parse, such as one of version 1: it can never be verified, but a
+    /// client may show it where none needs to be. It must hold the key all the same, as with BoringSSL.
+    fn unverifiable_key<'a>(&self, leaf: &'a CertificateDer<'_>) -> Option<SubjectPublicKeyInfoDer<'a>> {
+        if self.mandatory || EndEntityCert::try_from(leaf).is_ok() { None } else { leaf_key(leaf) }
+    }
+}
+
+/// As [`verify_tls12_signature`], by a key without a certificate.
+fn verify_tls12_signature_with_raw_key(
+    message: &[u8],
+    key: &SubjectPublicKeyInfoDer<'_>,
+    signed: &DigitallySignedStruct,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<HandshakeSignatureValid, Error> {
+    let bad = |error| Error::InvalidCertificate(error);
+    let key = RawPublicKeyEntity::try_from(key).map_err(|_| bad(CertificateError::BadEncoding))?;
+    let mut known = algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signed.scheme);
+    // In TLS 1.2 a scheme does not say the curve, so there are several algorithms.
+    let fits = known.any(|(_, algorithms)| {
+        algorithms.iter().any(|kind| key.verify_signature(*kind, message, signed.signature()).is_ok())
+    });
+    if fits { Ok(HandshakeSignatureValid::assertion()) } else { Err(bad(CertificateError::BadSignature)) }
 }
 
 /// Leaf and intermediates as one chain.
@@ -132,7 +161,10 @@ impl ClientCertVerifier for FrontendVerifier {
         leaf: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, leaf, signed, &self.algorithms)
+        match self.unverifiable_key(leaf) {
+            None => verify_tls12_signature(message, leaf, signed, &self.algorithms),
+            Some(key) => verify_tls12_signature_with_raw_key(message, &key, signed, &self.algorithms),
+        }
     }
 
     fn verify_tls13_signature(
@@ -141,7 +173,10 @@ impl ClientCertVerifier for FrontendVerifier {
         leaf: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, leaf, signed, &self.algorithms)
+        match self.unverifiable_key(leaf) {
+            None => verify_tls13_signature(message, leaf, signed, &self.algorithms),
+            Some(key) => verify_tls13_signature_with_raw_key(message, &key, signed, &self.algorithms),
+        }
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

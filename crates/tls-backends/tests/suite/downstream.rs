@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{
     front::{Front, Witness, alert, client, compile, entry, validated, visit},
-    pki::{Ca, leaf_params},
+    pki::{Ca, Chain, leaf_params},
 };
 
 fn certificate(sans: &[&str]) -> Arc<CertifiedKey> {
@@ -159,6 +159,41 @@ async fn with_insecure_fallback_every_client_passes_and_is_told_apart() {
             visit(&Arc::new(config), front.address, Some("a.example")).await.unwrap();
             assert_eq!(front.handshake().await.unwrap().client, expected);
         }
+    }
+}
+
+/// A client that shows a chain which rustls itself would not show.
+fn showing(version: &'static rustls::SupportedProtocolVersion, chain: &Chain) -> Arc<rustls::ClientConfig> {
+    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&chain.key).unwrap();
+    let shown = rustls::sign::CertifiedKey::new(chain.certificates.clone(), key);
+    let mut config = client(&Arc::default(), version, None);
+    config.client_auth_cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(shown));
+    Arc::new(config)
+}
+
+#[tokio::test]
+async fn a_certificate_of_version_1_never_verifies_a_client() {
+    let clients = Ca::new("clients");
+    let ours = certificate(&["DNS:a.example"]);
+    let front = |mode| Front::new(vec![validated(entry("", &[&ours]), &clients, mode)]);
+    let mut strict = front(ClientValidationMode::AllowValidOnly).await;
+    let mut lenient = front(ClientValidationMode::AllowInsecureFallback).await;
+    let rsa = || KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
+    let p384 = || KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+    for (version, key) in [(&TLS12, rsa()), (&TLS13, rsa()), (&TLS12, p384()), (&TLS13, p384())] {
+        let old = clients.issue_for(leaf_params(&[]), key).version_1(&clients);
+        visit(&showing(version, &old), lenient.address, Some("a.example")).await.unwrap();
+        assert_eq!(lenient.handshake().await.unwrap().client, ClientIdentity::Unverified);
+        let error = visit(&showing(version, &old), strict.address, Some("a.example")).await.unwrap_err();
+        assert_eq!(alert(&error), 46);
+        let refused = TlsError::BadCertificate("its version is not 3".to_owned());
+        assert_eq!(strict.handshake().await.unwrap_err(), refused);
+        // Somebody else's certificate, without its key.
+        let stolen = Chain { key: Ca::new("x").leaf(&[]).key, ..old };
+        let error = visit(&showing(version, &stolen), lenient.address, Some("a.example")).await.unwrap_err();
+        assert!([51, 47].contains(&alert(&error)), "{error}");
+        let error = lenient.handshake().await.unwrap_err();
+        assert_eq!(error.reason(), "BadCertificate", "{error}");
     }
 }
 

@@ -100,7 +100,49 @@ impl Ca {
     }
 }
 
+/// An element of DER (X.690).
+fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = match content.len() {
+        length @ ..0x80 => vec![length as u8],
+        length @ ..0x100 => vec![0x81, length as u8],
+        length => [&[0x82], &(length as u16).to_be_bytes()[..]].concat(),
+    };
+    [&[tag], &*length, content].concat()
+}
+
+/// The elements in the content of the first one, whole. For lengths of up to two octets.
+fn elements(der: &[u8]) -> Vec<&[u8]> {
+    let header = |der: &[u8]| match der[1] {
+        short @ 0..=0x7f => (2, usize::from(short)),
+        0x81 => (3, usize::from(der[2])),
+        0x82 => (4, usize::from(u16::from_be_bytes([der[2], der[3]]))),
+        _ => panic!("not so long"),
+    };
+    let (start, length) = header(der);
+    let mut rest = &der[start..start + length];
+    let mut elements = Vec::new();
+    while !rest.is_empty() {
+        let (start, length) = header(rest);
+        let (element, after) = rest.split_at(start + length);
+        elements.push(element);
+        rest = after;
+    }
+    elements
+}
+
 impl Chain {
+    /// The leaf in version 1, as `openssl x509 -req` makes it without extensions: neither version nor extensions.
+    pub fn version_1(mut self, ca: &Ca) -> Self {
+        let outer = elements(&self.certificates[0]);
+        let body: Vec<&[u8]> =
+            elements(outer[0]).into_iter().filter(|element| !matches!(element[0], 0xa0 | 0xa3)).collect();
+        let body = element(0x30, &body.concat());
+        let signature =
+            element(3, &[&[0], &*rcgen::SigningKey::sign(ca.issuer.key(), &body).unwrap()].concat());
+        self.certificates[0] = element(0x30, &[&*body, outer[1], &*signature].concat()).into();
+        self
+    }
+
     pub fn self_signed(params: CertificateParams) -> Self {
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
