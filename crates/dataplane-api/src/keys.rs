@@ -90,7 +90,6 @@ pub enum BackendKind {
 
 /// The transport protocols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[expect(clippy::upper_case_acronyms, reason = "their names")]
 pub enum Transport {
     /// TCP.
     TCP,
