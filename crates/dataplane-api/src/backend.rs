@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{BackendKey, EndpointsKey, UpstreamTlsPolicy};
 
@@ -21,7 +21,7 @@ pub struct Backend {
 }
 
 /// `appProtocol` of the Service's port (GEP-1911). How the backend is encrypted never depends on it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum AppProtocol {
     /// Not given, or one we do not know: HTTP/1.1, over TLS also HTTP/2 if ALPN chooses it.
     #[default]
@@ -46,7 +46,7 @@ pub enum BackendTls {
 }
 
 /// Why a hop is in plaintext.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PlaintextReason {
     /// No BackendTLSPolicy targets this port of the Service.
     NoPolicy,
@@ -55,7 +55,8 @@ pub enum PlaintextReason {
 }
 
 /// Why a backend's TLS cannot be set up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Refusal {
     /// A name from the API's conditions, such as `InvalidCACertificateRef`.
     pub reason: Arc<str>,
@@ -66,7 +67,8 @@ pub struct Refusal {
 }
 
 /// The ready endpoints of a Service's port, or of an XBackend.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EndpointSet {
     /// Its name.
     pub key: EndpointsKey,
@@ -78,7 +80,8 @@ pub struct EndpointSet {
 }
 
 /// One endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Endpoint {
     /// Where it listens.
     pub address: SocketAddr,

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{BackendKey, ListenerKey, Refusal, TlsCapabilities, Update};
 
@@ -28,6 +28,17 @@ pub trait Dataplane: Send + Sync {
     async fn drain(&self, deadline: Duration);
 }
 
+/// Where ready-made updates come from: a control plane that translates elsewhere.
+#[async_trait]
+pub trait UpdateSource: Send {
+    /// Waits for the next update. `None`: there will be no more. May be dropped while it waits, and asked again.
+    async fn next(&mut self) -> Option<Arc<Update>>;
+
+    /// Is told what the dataplane said: once for every update, in order and with its version, and whenever it says
+    /// something by itself.
+    fn reported(&mut self, report: Report);
+}
+
 /// What a dataplane programmed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Report {
@@ -40,7 +51,8 @@ pub struct Report {
 }
 
 /// Whether a listener serves.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum ListenerState {
     /// It does, at these addresses.
     Bound(Vec<SocketAddr>),

@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{BackendTarget, HostPattern};
 
 /// One filter.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum HttpFilter {
     /// Changes the request's header fields.
     RequestHeaders(HeaderModifier),
@@ -29,7 +30,8 @@ pub enum HttpFilter {
 }
 
 /// Changes to header fields: first `set`, then `add`, then `remove`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HeaderModifier {
     /// Replaces all values of the name.
     pub set: Vec<HeaderValue>,
@@ -40,7 +42,8 @@ pub struct HeaderModifier {
 }
 
 /// A header field.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HeaderValue {
     /// The name, lower case.
     pub name: Arc<str>,
@@ -49,7 +52,8 @@ pub struct HeaderValue {
 }
 
 /// A redirect; what is not given stays as the request has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Redirect {
     /// `http` or `https`.
     pub scheme: Option<Arc<str>>,
@@ -64,7 +68,8 @@ pub struct Redirect {
 }
 
 /// A change of host and path before the request goes to the backend.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct UrlRewrite {
     /// The new host.
     pub hostname: Option<Arc<str>>,
@@ -73,7 +78,7 @@ pub struct UrlRewrite {
 }
 
 /// A change of the path.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PathModifier {
     /// The whole path; the query stays.
     ReplaceFullPath(Arc<str>),
@@ -82,7 +87,8 @@ pub enum PathModifier {
 }
 
 /// A copy of some requests to another backend.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Mirror {
     /// Where it goes. An invalid target mirrors nothing; the route's status says so.
     pub target: BackendTarget,
@@ -91,7 +97,8 @@ pub struct Mirror {
 }
 
 /// A share: `numerator` of `denominator`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Fraction {
     /// At most the denominator.
     pub numerator: u32,
@@ -105,7 +112,8 @@ impl Fraction {
 }
 
 /// Cross-origin resource sharing (GEP-1767).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Cors {
     /// The origins that are allowed; empty allows none.
     pub allow_origins: Vec<CorsOrigin>,
@@ -122,7 +130,8 @@ pub struct Cors {
 }
 
 /// An origin as the policy writes it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum CorsOrigin {
     /// `*`.
     Any,

@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, fmt, str::FromStr, sync::Arc};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An exact host name, or `*.suffix`, which covers one or more labels before the suffix.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,6 +86,17 @@ impl fmt::Debug for HostPattern {
 impl Serialize for HostPattern {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+/// The inverse of `Display`: what was a pattern once is not judged again.
+impl<'de> Deserialize<'de> for HostPattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(match text.strip_prefix('*') {
+            Some(suffix) if suffix.starts_with('.') => Self::Wildcard(suffix.into()),
+            _ => Self::Exact(text.into()),
+        })
     }
 }
 

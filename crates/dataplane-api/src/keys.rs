@@ -1,8 +1,12 @@
 //! The names things have in a snapshot.
 
+mod parse;
+
 use std::{fmt, sync::Arc};
 
 use serde::{Serialize, Serializer};
+
+pub use parse::KeyError;
 
 /// Namespace and name of an object.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

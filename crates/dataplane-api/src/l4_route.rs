@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Attachment, BackendTarget, RuleKey};
 
@@ -12,7 +12,8 @@ use crate::{Attachment, BackendTarget, RuleKey};
 /// [`crate::Listener::tls`] passes the client's TLS through, one with it terminates. A TCPRoute's or UDPRoute's
 /// attachments have no hosts. Of several rules that could serve a connection the one with the most precise host wins,
 /// then the older route, then the first by `namespace/name`, then the first of a route.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct L4Rule {
     /// Its name in the snapshot.
     pub key: RuleKey,
@@ -27,7 +28,8 @@ pub struct L4Rule {
 }
 
 /// A backend with its share of the connections.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct L4Backend {
     /// Its share is this over the sum of the rule's weights; 0 gets nothing.
     pub weight: u32,

@@ -25,14 +25,15 @@ mod tls_policy;
 pub use access::{AccessLog, AccessRecord, Millis};
 pub use backend::{AppProtocol, Backend, BackendTls, Endpoint, EndpointSet, PlaintextReason, Refusal};
 pub use capabilities::{TlsCapabilities, TlsStack};
-pub use dataplane::{Dataplane, ListenerState, Report};
+pub use dataplane::{Dataplane, ListenerState, Report, UpdateSource};
 pub use filter::{
     Cors, CorsOrigin, Fraction, HeaderModifier, HeaderValue, HttpFilter, Mirror, PathModifier, Redirect,
     UrlRewrite,
 };
 pub use hostname::{HostPattern, HostPatternError};
 pub use keys::{
-    BackendKey, BackendKind, EndpointsKey, ListenerKey, ObjectName, RouteKey, RouteKind, RuleKey, Transport,
+    BackendKey, BackendKind, EndpointsKey, KeyError, ListenerKey, ObjectName, RouteKey, RouteKind, RuleKey,
+    Transport,
 };
 pub use l4_route::{L4Backend, L4Rule};
 pub use listener::{ClientValidation, ClientValidationMode, Listener, ListenerProtocol, ListenerTls};

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use lasthop_tls_verify::{CertifiedKey, TrustAnchors};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{HostPattern, ListenerKey};
 
@@ -43,7 +43,7 @@ impl Listener {
 }
 
 /// The protocols of listeners.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the API's own names")]
 #[allow(clippy::upper_case_acronyms, reason = "the API's own names")]
 pub enum ListenerProtocol {
@@ -73,7 +73,7 @@ pub struct ClientValidation {
 }
 
 /// What happens to a client without a valid certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ClientValidationMode {
     /// The handshake fails.
     AllowValidOnly,

@@ -4,12 +4,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{BackendKey, HostPattern, HttpFilter, ListenerKey, RuleKey};
 
 /// One rule.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HttpRule {
     /// Its name in the snapshot; its kind decides how our own errors look (HTTP or gRPC).
     pub key: RuleKey,
@@ -33,7 +34,8 @@ pub struct HttpRule {
 }
 
 /// A listener that a rule serves.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Attachment {
     /// The listener.
     pub listener: ListenerKey,
@@ -43,7 +45,8 @@ pub struct Attachment {
 }
 
 /// One host name of a route on one listener.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AttachedHost {
     /// What the route wrote; it decides the precedence between routes.
     pub own: HostPattern,
@@ -52,7 +55,8 @@ pub struct AttachedHost {
 }
 
 /// Conditions on a request that must all hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HttpMatch {
     /// On the path; `None` means every path.
     pub path: Option<PathMatch>,
@@ -65,8 +69,8 @@ pub struct HttpMatch {
 }
 
 /// A condition on the path.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "type", content = "value")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "value", deny_unknown_fields)]
 pub enum PathMatch {
     /// Exactly this path.
     Exact(Arc<str>),
@@ -74,10 +78,18 @@ pub enum PathMatch {
     Prefix(Arc<str>),
     /// A regular expression (crate `regex`'s syntax) that matches the whole path.
     Regex(Arc<str>),
+    /// A gRPC method (`/service/method`) of which not both parts are given exactly. What is not given is any.
+    Grpc {
+        /// On the service.
+        service: Option<StringMatch>,
+        /// On the method.
+        method: Option<StringMatch>,
+    },
 }
 
 /// A condition on a named value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct KeyValueMatch {
     /// The name.
     pub name: Arc<str>,
@@ -86,8 +98,8 @@ pub struct KeyValueMatch {
 }
 
 /// A condition on a text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "type", content = "value")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "value", deny_unknown_fields)]
 pub enum StringMatch {
     /// Exactly this text.
     Exact(Arc<str>),
@@ -96,7 +108,8 @@ pub enum StringMatch {
 }
 
 /// A backend with its share.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct WeightedBackend {
     /// Its share is this over the sum of the rule's weights; 0 gets nothing.
     pub weight: u32,
@@ -107,7 +120,7 @@ pub struct WeightedBackend {
 }
 
 /// Where a reference leads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BackendTarget {
     /// To this backend of the snapshot.
     Backend(BackendKey),
@@ -116,7 +129,8 @@ pub enum BackendTarget {
 }
 
 /// Why a reference leads nowhere.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct InvalidBackend {
     /// The reason of the route's `ResolvedRefs` condition.
     pub reason: Arc<str>,
@@ -125,7 +139,8 @@ pub struct InvalidBackend {
 }
 
 /// A rule's time limits; `None` is no limit of the rule's own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Timeouts {
     /// From the request's head to the response's end, all attempts together.
     pub request: Option<Duration>,
@@ -134,7 +149,8 @@ pub struct Timeouts {
 }
 
 /// When a failed attempt is repeated (GEP-1731).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Retry {
     /// How many further attempts; 0 turns off every repetition.
     pub attempts: u32,

@@ -5,7 +5,7 @@ mod shrinks;
 use std::{fmt, sync::Arc};
 
 use lasthop_tls_verify::{CertifiedKey, ContentHasher, ContentId, DnsName, PeerRequirements};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use shrinks::Trust;
 
@@ -59,7 +59,7 @@ pub enum Sni {
 }
 
 /// A TLS version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum TlsVersion {
     /// TLS 1.2 (RFC 5246).
     #[serde(rename = "1.2")]
@@ -70,7 +70,7 @@ pub enum TlsVersion {
 }
 
 /// A cipher suite, by its IANA name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[expect(non_camel_case_types, missing_docs, reason = "the IANA names")]
 pub enum CipherSuite {
     TLS_AES_128_GCM_SHA256,
@@ -85,7 +85,7 @@ pub enum CipherSuite {
 }
 
 /// A key exchange group, by its IANA name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the IANA names")]
 #[allow(non_camel_case_types, reason = "the IANA names")]
 pub enum Group {
@@ -93,6 +93,13 @@ pub enum Group {
     X25519,
     Secp256r1,
     Secp384r1,
+}
+
+impl PolicyId {
+    /// All of it; the text form is shorter.
+    pub fn content(&self) -> ContentId {
+        self.0
+    }
 }
 
 impl UpstreamTlsSettings {
