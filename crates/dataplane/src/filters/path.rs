@@ -53,7 +53,7 @@ impl CompiledPath {
             None => Cow::Borrowed(""),
             // The request's path has its one form already.
             Some(PathMatch::Prefix(prefix)) => hygiene::normal(prefix).ok()?,
-            Some(PathMatch::Exact(_) | PathMatch::Regex(_)) => return None,
+            Some(PathMatch::Exact(_) | PathMatch::Regex(_) | PathMatch::Grpc { .. }) => return None,
         };
         // An earlier filter may have changed the path.
         let rest = path

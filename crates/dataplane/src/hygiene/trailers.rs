@@ -32,10 +32,16 @@ static NOT_IN_TRAILERS: [HeaderName; 19] = [
     header::WWW_AUTHENTICATE,
 ];
 
-/// Takes away what must not stand in trailers. Trailers over the limits of a header are dropped whole.
+/// Without it a gRPC client does not know how its call ended.
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// Takes away what must not stand in trailers. Trailers over the limits of a header are dropped, but for the status of a
+/// gRPC call.
 pub(crate) fn clean_trailers(trailers: &mut HeaderMap, limits: HeaderLimits) {
     if !limits.hold(trailers, 0) {
+        let status = trailers.remove(&GRPC_STATUS).filter(|status| status.len() <= 3);
         trailers.clear();
+        trailers.extend(status.map(|status| (GRPC_STATUS, status)));
         return;
     }
     connection::remove(trailers);
@@ -98,6 +104,11 @@ mod tests {
             trailers.append("x", http::HeaderValue::from_static("1"));
         }
         let mut kept = trailers.clone();
+        let mut of_grpc = trailers.clone();
+        of_grpc.insert(GRPC_STATUS, http::HeaderValue::from_static("5"));
+        clean_trailers(&mut of_grpc, HeaderLimits::default());
+        assert_eq!(of_grpc.len(), 1);
+        assert_eq!(of_grpc[GRPC_STATUS], "5");
         clean_trailers(&mut trailers, HeaderLimits::default());
         assert!(trailers.is_empty());
         clean_trailers(&mut kept, HeaderLimits { fields: 101, bytes: 1024 });

@@ -1,6 +1,6 @@
 //! A client's request and its answer.
 
-use std::{cell::Cell, convert::Infallible, pin::pin, rc::Rc, time::Duration};
+use std::{convert::Infallible, pin::pin, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, request};
@@ -8,17 +8,19 @@ use hyper::{
     body::{Body as _, Incoming},
     upgrade::OnUpgrade,
 };
-use lasthop_dataplane_api::{AccessRecord, BackendTarget, FailureReason};
+use lasthop_dataplane_api::{AccessRecord, BackendTarget, FailureReason, RouteKind};
 use tokio::time::Instant;
 
 use super::{
     RequestBody,
     attempt::Route,
     exchange::{Exchange, is_upstream},
-    failure, mirror,
+    failure,
+    grpc::{self, Dialect},
+    mirror,
     outgoing::Outgoing,
     replay::Replay,
-    request_body::ClientBody,
+    request_body::{ClientBody, Received},
     response_body::{Limit, ResponseBody, Source},
     retry::{self, Answered, Idle},
     tunnel,
@@ -185,6 +187,19 @@ impl Exchange {
     }
 
     /// The backend of a chosen reference.
+    /// Whether the request can only be carried by HTTP/2.
+    fn needs_http2(&self, rule: &CompiledRule) -> bool {
+        rule.source.key.route.kind == RouteKind::GRPCRoute
+            || (self.is_http2() && self.grpc == Some(Dialect::Native))
+    }
+
+    /// When the exchange must be over: as the rule says, or as the client of a gRPC call says.
+    fn until(&self, rule: &CompiledRule, parts: &request::Parts) -> Option<Instant> {
+        let deadline = self.grpc.and_then(|_| grpc::timeout(&parts.headers));
+        let limit = rule.source.timeouts.request.into_iter().chain(deadline).min()?;
+        Instant::from_std(self.started).checked_add(limit)
+    }
+
     fn backend(&self, reference: &CompiledBackendRef) -> Result<Rc<UpstreamBackend>, FailureReason> {
         match &reference.target {
             BackendTarget::Invalid(_) => Err(FailureReason::InvalidBackend),
@@ -219,12 +234,11 @@ impl Exchange {
         }
         let connection = self.connection.clone();
         let worker = &connection.worker;
-        let kind = rule.source.key.route.kind;
-        let want = backend.want(kind, client_upgrade.is_some());
+        let want = backend.want(self.needs_http2(rule), client_upgrade.is_some());
         (outgoing.body, outgoing.received) = self.body(rule, reference, context, &outgoing.parts, body, want);
         let route =
             Route { worker, backend: &backend, want, upgrade: client_upgrade.is_some(), host: context.host };
-        let until = rule.source.timeouts.request.map(|limit| Instant::from_std(self.started) + limit);
+        let until = self.until(rule, &outgoing.parts);
         let idle = worker.deadlines.add();
         let answered = {
             let idle = Idle { deadline: &idle, client: &connection };
@@ -250,7 +264,7 @@ impl Exchange {
         parts: &request::Parts,
         body: Incoming,
         want: Want,
-    ) -> (RequestBody, Option<Rc<Cell<u64>>>) {
+    ) -> (RequestBody, Option<Rc<Received>>) {
         let worker = &self.connection.worker;
         let mirrors = [rule.filters.mirrors(), reference.filters.mirrors()];
         let mirrors: Vec<_> = match parts.headers.contains_key(http::header::UPGRADE)
@@ -262,30 +276,25 @@ impl Exchange {
         let empty = body.is_end_stream();
         let mut queues = Vec::new();
         for backend in mirrors {
-            let copy = match empty {
-                true => RequestBody::Empty,
-                false => {
-                    let queue = mirror::MirrorQueue::new(body.size_hint(), worker.limits.replay_bytes);
-                    queues.push(queue.clone());
-                    RequestBody::Mirror(queue.body())
-                }
-            };
-            let want = backend.want(rule.source.key.route.kind, false);
-            mirror::send(worker, backend, want, context.host.to_owned(), parts.clone(), copy);
+            let queue =
+                (!empty).then(|| mirror::MirrorQueue::new(body.size_hint(), worker.limits.replay_bytes));
+            queues.extend(queue.clone());
+            let want = backend.want(self.needs_http2(rule), false);
+            mirror::send(worker, backend, want, context.host.to_owned(), parts.clone(), queue);
         }
         if empty {
             return (RequestBody::Empty, None);
         }
-        let bytes = Rc::new(Cell::new(0));
-        self.bytes_in = Some(bytes.clone());
-        let body = ClientBody::new(body, bytes.clone(), &worker.limits);
+        let received = Rc::new(Received::default());
+        self.received = Some(received.clone());
+        let body = ClientBody::new(body, received.clone(), &worker.limits);
         // A backend may refuse a stream of HTTP/2 that it has not looked at, with whatever body.
         let repeated = retry::repeats(&rule.source) || want != Want::Http1;
         let room = repeated.then_some(worker.limits.replay_bytes);
         if room.is_none() && queues.is_empty() {
-            return (RequestBody::Stream(body), Some(bytes));
+            return (RequestBody::Stream(body), Some(received));
         }
-        (RequestBody::Replay(Replay::new(body, room, queues)), Some(bytes))
+        (RequestBody::Replay(Replay::new(body, room, queues)), Some(received))
     }
 
     /// The backend's response in the client's form.

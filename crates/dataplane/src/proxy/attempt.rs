@@ -84,7 +84,7 @@ pub(super) async fn attempt(
             Some(Err(failed)) => failed,
         };
         let reused = lease.reused;
-        lease.discard();
+        lease.discard(failed.progress);
         if outgoing.is_too_large(route.worker.limits.body_bytes) {
             return Err(FailureReason::BodyTooLarge);
         }
@@ -99,7 +99,7 @@ pub(super) async fn attempt(
             continue;
         }
         let kept = kept.filter(|kept| match failed.progress {
-            Progress::Refused => stale < MOST_UNSENT,
+            Progress::Refused | Progress::StreamRefused => stale < MOST_UNSENT,
             Progress::Unknown => reused && kept.is_idempotent(),
             Progress::Failed => false,
         });

@@ -1,7 +1,6 @@
 //! What is noted of one exchange, and its end: the access record and the counters.
 
 use std::{
-    cell::Cell,
     net::SocketAddr,
     rc::Rc,
     time::{Duration, Instant},
@@ -10,6 +9,7 @@ use std::{
 use http::{Method, Request, Uri, Version};
 use lasthop_dataplane_api::{AccessRecord, FailureReason, TlsVersion};
 
+use super::{grpc::Dialect, request_body::Received};
 use crate::{
     downstream::ClientConnection,
     hygiene::HostName,
@@ -28,7 +28,7 @@ pub(crate) struct Exchange {
     pub version: Version,
     pub host: Option<HostName>,
     /// Whether the client speaks gRPC.
-    pub grpc: bool,
+    pub grpc: Option<Dialect>,
     pub listener: Option<Rc<ListenerView>>,
     pub rule: Option<Rc<WorkerRule>>,
     pub backend: Option<Rc<UpstreamBackend>>,
@@ -36,7 +36,8 @@ pub(crate) struct Exchange {
     /// Of the response; 0 until there is one.
     pub status: u16,
     pub reason: Option<FailureReason>,
-    pub bytes_in: Option<Rc<Cell<u64>>>,
+    /// The request's body, if it has one.
+    pub received: Option<Rc<Received>>,
     pub bytes_out: u64,
     /// The connection to the backend, while the response comes from it.
     pub lease: Option<Lease>,
@@ -61,21 +62,20 @@ impl Exchange {
     /// An exchange that begins with this request.
     pub(crate) fn new<B>(connection: Rc<ClientConnection>, request: &Request<B>) -> Self {
         connection.activity.begin();
-        let content_type = request.headers().get(http::header::CONTENT_TYPE);
         Self {
             started: Instant::now(),
             method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),
             host: None,
-            grpc: content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")),
+            grpc: Dialect::of(request.headers()),
             listener: connection.listener.clone(),
             rule: None,
             backend: None,
             trace: Trace::default(),
             status: 0,
             reason: None,
-            bytes_in: None,
+            received: None,
             bytes_out: 0,
             lease: None,
             idle: None,
@@ -103,6 +103,10 @@ impl Exchange {
     /// The response was cut short.
     pub(crate) fn cut(&mut self, reason: FailureReason) {
         self.lease = None;
+        // A stream to the backend lives as long as one of its directions.
+        if let Some(received) = &self.received {
+            received.give_up();
+        }
         if self.reason.is_none() {
             if is_upstream(&reason)
                 && let Some(backend) = &self.backend
@@ -170,7 +174,7 @@ impl Drop for Exchange {
             upstream_resumed: self.trace.resumed,
             upstream_reused: self.trace.reused,
             reason: self.reason.as_ref(),
-            bytes_in: self.bytes_in.as_ref().map_or(0, |bytes| bytes.get()),
+            bytes_in: self.received.as_ref().map_or(0, |received| received.bytes.get()),
             bytes_out: self.bytes_out,
             duration,
             upstream_duration: self.trace.duration,
@@ -188,7 +192,7 @@ fn protocol(version: Version) -> &'static str {
 }
 
 /// Whether a reason is counted with the backend; the others are counted with the listener.
-pub(super) fn is_upstream(reason: &FailureReason) -> bool {
+pub(crate) fn is_upstream(reason: &FailureReason) -> bool {
     use FailureReason as R;
     match reason {
         R::PolicyRefused

@@ -4,10 +4,12 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use lasthop_dataplane_api::FailureReason;
 
+use super::grpc::{self, Dialect};
+
 /// The response for a failure.
-pub(super) fn response(reason: &FailureReason, grpc: bool, http2: bool) -> Response<Bytes> {
-    if grpc {
-        return grpc_response(reason);
+pub(super) fn response(reason: &FailureReason, grpc: Option<Dialect>, http2: bool) -> Response<Bytes> {
+    if let Some(dialect) = grpc {
+        return grpc::response(reason, dialect);
     }
     let status = StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::BAD_GATEWAY);
     let text = match status.as_u16() {
@@ -34,37 +36,6 @@ pub(super) fn response(reason: &FailureReason, grpc: bool, http2: bool) -> Respo
     response
 }
 
-/// gRPC has its status in trailers; without a body, they stand in the header (gRPC over HTTP/2, "Trailers-Only").
-fn grpc_response(reason: &FailureReason) -> Response<Bytes> {
-    use FailureReason as R;
-    let (code, message) = match reason {
-        R::NoRoute | R::Misdirected => ("12", "unimplemented"),
-        R::InvalidBackend | R::InvalidFilter | R::BadRequest | R::DownstreamTls(_) => ("13", "internal"),
-        // Reasons of connections without HTTP.
-        R::NotTls | R::ClientHelloTooLarge | R::ProxyProtocol | R::IdleTimeout => ("13", "internal"),
-        R::ConnectTimeout | R::RequestTimeout | R::BackendTimeout | R::ClientTimeout => {
-            ("4", "deadline exceeded")
-        }
-        R::HeadersTooLarge | R::BodyTooLarge => ("8", "resource exhausted"),
-        R::ClientClosed => ("1", "cancelled"),
-        R::PolicyRefused
-        | R::NoEndpoint
-        | R::ConnectFailed
-        | R::UpstreamTls(_)
-        | R::UpstreamReset
-        | R::TrustRevoked
-        | R::UpstreamProtocol
-        | R::Overloaded
-        | R::TooManySessions => ("14", "unavailable"),
-    };
-    let mut response = Response::new(Bytes::new());
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert("grpc-status", HeaderValue::from_static(code));
-    headers.insert("grpc-message", HeaderValue::from_static(message));
-    response
-}
-
 #[cfg(test)]
 mod tests {
     use lasthop_tls_verify::TlsError;
@@ -74,24 +45,16 @@ mod tests {
     #[test]
     fn a_response_never_says_why() {
         let reason = FailureReason::UpstreamTls(TlsError::Expired);
-        let response = super::response(&reason, false, false);
+        let response = super::response(&reason, None, false);
         assert_eq!(response.status(), 502);
         assert_eq!(response.body(), "bad gateway\n");
         assert!(!format!("{response:?}").contains("xpired"));
     }
 
     #[test]
-    fn grpc_clients_get_a_grpc_status() {
-        let response = super::response(&FailureReason::NoEndpoint, true, true);
-        assert_eq!(response.status(), 200);
-        assert_eq!(response.headers()["grpc-status"], "14");
-        assert!(response.body().is_empty());
-    }
-
-    #[test]
     fn a_doubtful_connection_is_closed() {
         let close =
-            |reason, http2| super::response(&reason, false, http2).headers().contains_key("connection");
+            |reason, http2| super::response(&reason, None, http2).headers().contains_key("connection");
         assert!(close(FailureReason::BadRequest, false));
         assert!(!close(FailureReason::BadRequest, true));
         assert!(!close(FailureReason::NoEndpoint, false));

@@ -28,7 +28,7 @@ use crate::{
     worker::Worker,
 };
 
-/// How long a copy may take, response included.
+/// How long a copy may take from the end of the request's body on, response included.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// The backends of those mirrors whose turn it is.
@@ -55,7 +55,7 @@ pub(super) fn send(
     want: Want,
     host: String,
     parts: Parts,
-    body: RequestBody,
+    queue: Option<Rc<MirrorQueue>>,
 ) {
     if matches!(backend.hop, Hop::Refused) {
         backend.counters.failures.count(lasthop_dataplane_api::FailureReason::PolicyRefused.name());
@@ -66,6 +66,7 @@ pub(super) fn send(
         let exchange = async {
             let route = Route { worker: &worker, backend: &backend, want, upgrade: false, host: &host };
             let mut trace = Trace::default();
+            let body = queue.as_ref().map_or(RequestBody::Empty, |queue| RequestBody::Mirror(queue.body()));
             let mut outgoing = Outgoing { parts, body, received: None };
             let Ok((response, lease)) = attempt(route, &mut trace, &mut outgoing).await else { return };
             let asked = trace.successor.as_ref().unwrap_or(&backend);
@@ -88,9 +89,17 @@ pub(super) fn send(
             }
             exchanged
         });
-        if tokio::time::timeout(LIMIT, exchange).await.is_err() {
-            tracing::debug!(backend = %backend.key, "a mirrored request took too long");
+        let mut exchange = pin!(exchange);
+        loop {
+            let under_way = queue.as_ref().is_some_and(|queue| queue.is_under_way());
+            match tokio::time::timeout(LIMIT, exchange.as_mut()).await {
+                Ok(()) => return,
+                // A stream goes on as long as the client's.
+                Err(_) if under_way => {}
+                Err(_) => break,
+            }
         }
+        tracing::debug!(backend = %backend.key, "a mirrored request took too long");
     });
 }
 
@@ -118,6 +127,12 @@ impl MirrorQueue {
     /// A queue that holds at most `room` bytes.
     pub(super) fn new(size: SizeHint, room: usize) -> Rc<Self> {
         Rc::new(Self { size, room, state: RefCell::default() })
+    }
+
+    /// Whether more may come.
+    fn is_under_way(&self) -> bool {
+        let state = self.state.borrow();
+        !state.ended && !state.aborted
     }
 
     /// The mirror's end of it.

@@ -4,6 +4,7 @@ mod answer;
 mod attempt;
 mod exchange;
 mod failure;
+mod grpc;
 mod mirror;
 mod outgoing;
 mod replay;
@@ -13,6 +14,7 @@ mod retry;
 mod tunnel;
 
 pub(crate) use answer::{answer, unanswered};
+pub(crate) use exchange::is_upstream;
 pub(crate) use request_body::RequestBody;
 
 #[cfg(test)]

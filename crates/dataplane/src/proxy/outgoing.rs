@@ -1,18 +1,18 @@
 //! A request on its way to a backend. It lives in one place and is lent to the attempts: each future that owned it
 //! would have room for it, and a connection has room for all of them.
 
-use std::{cell::Cell, rc::Rc};
+use std::rc::Rc;
 
 use http::{Request, request::Parts};
 
-use super::{RequestBody, replay::Repetition};
+use super::{RequestBody, replay::Repetition, request_body::Received};
 
 /// A request that is to be sent.
 pub(super) struct Outgoing {
     pub parts: Parts,
     pub body: RequestBody,
     /// How much of the body has come.
-    pub received: Option<Rc<Cell<u64>>>,
+    pub received: Option<Rc<Received>>,
 }
 
 /// A request as it was before it was sent.
@@ -31,7 +31,7 @@ impl Outgoing {
 
     /// Whether more of the body has come than there may be.
     pub(super) fn is_too_large(&self, most: Option<u64>) -> bool {
-        most.zip(self.received.as_ref()).is_some_and(|(most, received)| received.get() > most)
+        most.zip(self.received.as_ref()).is_some_and(|(most, received)| received.bytes.get() > most)
     }
 
     /// A request that was not sent after all.

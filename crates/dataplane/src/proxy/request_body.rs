@@ -1,11 +1,11 @@
 //! A request's body on its way to a backend.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     fmt,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
@@ -33,9 +33,33 @@ pub(crate) enum RequestBody {
 /// The client's body; counts its bytes and breaks off at the limit.
 pub(crate) struct ClientBody {
     incoming: Incoming,
-    bytes: Rc<Cell<u64>>,
+    received: Rc<Received>,
     most: Option<u64>,
     trailers: HeaderLimits,
+}
+
+/// What is known of a client's body, whoever reads it.
+#[derive(Default)]
+pub(crate) struct Received {
+    /// How much has come.
+    pub bytes: Cell<u64>,
+    given_up: Cell<bool>,
+    reader: RefCell<Option<Waker>>,
+}
+
+impl Received {
+    /// So much has come.
+    pub(super) fn of(bytes: u64) -> Self {
+        Self { bytes: Cell::new(bytes), ..Self::default() }
+    }
+
+    /// Nobody waits for what the backend makes of it: it is sent no further, and its stream is reset.
+    pub(super) fn give_up(&self) {
+        self.given_up.set(true);
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
 }
 
 /// Why a body ends before its end.
@@ -51,18 +75,27 @@ pub(crate) enum BodyError {
 
 impl ClientBody {
     /// The body that comes from a client.
-    pub(super) fn new(incoming: Incoming, bytes: Rc<Cell<u64>>, limits: &Limits) -> Self {
-        Self { incoming, bytes, most: limits.body_bytes, trailers: limits.into() }
+    pub(super) fn new(incoming: Incoming, received: Rc<Received>, limits: &Limits) -> Self {
+        Self { incoming, received, most: limits.body_bytes, trailers: limits.into() }
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(frame) = ready!(Pin::new(&mut self.incoming).poll_frame(cx)) else {
-            return Poll::Ready(None);
+        if self.received.given_up.get() {
+            return Poll::Ready(Some(Err(BodyError::Dropped)));
+        }
+        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+            let mut reader = self.received.reader.borrow_mut();
+            if !reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker())) {
+                *reader = Some(cx.waker().clone());
+            }
+            return Poll::Pending;
         };
+        let Some(frame) = frame else { return Poll::Ready(None) };
         let mut frame = frame.map_err(BodyError::Client)?;
         if let Some(data) = frame.data_ref() {
-            self.bytes.set(self.bytes.get() + data.len() as u64);
-            if self.most.is_some_and(|most| self.bytes.get() > most) {
+            let bytes = self.received.bytes.get() + data.len() as u64;
+            self.received.bytes.set(bytes);
+            if self.most.is_some_and(|most| bytes > most) {
                 return Poll::Ready(Some(Err(BodyError::TooLarge)));
             }
         } else if let Some(trailers) = frame.trailers_mut() {
@@ -125,4 +158,12 @@ impl fmt::Display for BodyError {
     }
 }
 
-impl std::error::Error for BodyError {}
+impl std::error::Error for BodyError {
+    /// HTTP/2 looks here for the code to reset the stream with.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Client(error) => Some(error),
+            Self::TooLarge | Self::Dropped => None,
+        }
+    }
+}

@@ -12,7 +12,10 @@ use hyper::body::Incoming;
 use lasthop_dataplane_api::FailureReason;
 use tokio::time::Sleep;
 
-use super::exchange::Exchange;
+use super::{
+    exchange::Exchange,
+    grpc::{self, Dialect},
+};
 use crate::{
     hygiene,
     worker::clock::{self, millis},
@@ -66,13 +69,34 @@ impl ResponseBody {
         CutShort
     }
 
+    /// Ends a response that breaks off: in gRPC with a status, else by breaking off, too.
+    fn end_early(&mut self, reason: FailureReason) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
+        let native = |exchange: &Box<Exchange>| exchange.grpc == Some(Dialect::Native) && exchange.is_http2();
+        // With a length given, the client waits for the bytes.
+        let open = matches!(&self.source, Source::Backend(body, _) if body.size_hint().exact().is_none());
+        let trailers = (open && self.exchange.as_ref().is_some_and(native)).then(|| grpc::trailers(&reason));
+        let cut = self.cut(reason);
+        Poll::Ready(Some(match trailers {
+            Some(trailers) => {
+                self.source = Source::Own(Bytes::new());
+                Ok(Frame::trailers(trailers))
+            }
+            None => Err(cut),
+        }))
+    }
+
     /// Why a response ended before its end: for the request, if we cut that one.
     fn broken_off(&self) -> FailureReason {
         let over = self.exchange.as_ref().is_some_and(|exchange| {
             let most = exchange.connection.worker.limits.body_bytes;
-            most.zip(exchange.bytes_in.as_ref()).is_some_and(|(most, bytes)| bytes.get() > most)
+            most.zip(exchange.received.as_ref()).is_some_and(|(most, received)| received.bytes.get() > most)
         });
-        if over { FailureReason::BodyTooLarge } else { FailureReason::UpstreamReset }
+        let lease = self.exchange.as_ref().and_then(|exchange| exchange.lease.as_ref());
+        match (over, lease) {
+            (true, _) => FailureReason::BodyTooLarge,
+            (false, Some(lease)) => lease.connected.activity.cut_short(),
+            (false, None) => FailureReason::UpstreamReset,
+        }
     }
 
     /// Whether the backend takes too long.
@@ -108,7 +132,7 @@ impl Body for ResponseBody {
             Source::Backend(incoming, _) => incoming,
         };
         if this.exchange.as_ref().is_some_and(|exchange| exchange.is_revoked()) {
-            return Poll::Ready(Some(Err(this.cut(FailureReason::TrustRevoked))));
+            return this.end_early(FailureReason::TrustRevoked);
         }
         match Pin::new(&mut *incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
@@ -132,14 +156,14 @@ impl Body for ResponseBody {
             }
             Poll::Ready(Some(Err(error))) => {
                 tracing::debug!(%error, "the backend's response broke off");
-                Poll::Ready(Some(Err(this.cut(this.broken_off()))))
+                this.end_early(this.broken_off())
             }
             Poll::Ready(None) => {
                 this.complete();
                 Poll::Ready(None)
             }
             Poll::Pending => match this.overdue(cx) {
-                Some(reason) => Poll::Ready(Some(Err(this.cut(reason)))),
+                Some(reason) => this.end_early(reason),
                 None => Poll::Pending,
             },
         }

@@ -7,7 +7,7 @@ use hyper_util::rt::TokioIo;
 use lasthop_dataplane_api::FailureReason;
 use tokio::io::AsyncWriteExt;
 
-use super::exchange::Exchange;
+use super::{exchange::Exchange, request_body::Received};
 use crate::{wire::Wire, worker::clock};
 
 /// Bytes buffered for each direction.
@@ -66,7 +66,7 @@ async fn copy(exchange: &mut Exchange, mut client: Wire, mut backend: Wire) {
     }
     match copied {
         Some(Ok((bytes_in, bytes_out))) => {
-            exchange.bytes_in = Some(std::rc::Rc::new(std::cell::Cell::new(bytes_in)));
+            exchange.received = Some(std::rc::Rc::new(Received::of(bytes_in)));
             exchange.bytes_out = bytes_out;
         }
         Some(Err(error)) => tracing::debug!(%error, "an upgraded connection broke off"),

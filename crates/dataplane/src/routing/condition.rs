@@ -25,8 +25,34 @@ pub(super) enum PathCondition {
     /// Without trailing slashes: `/` is "".
     Prefix(Arc<str>),
     Regex(Regex),
+    /// Service and method of a gRPC call.
+    Grpc(Regex, GrpcRank),
     /// Some condition of the match cannot be compiled.
     Never,
+}
+
+/// How precise a condition on a gRPC method is; greater goes first. Whatever names the service goes before what names
+/// the method only; then exact texts go before expressions, and longer ones before shorter ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct GrpcRank {
+    service: (bool, bool, usize),
+    method: (bool, bool, usize),
+}
+
+impl GrpcRank {
+    fn new(service: Option<&StringMatch>, method: Option<&StringMatch>) -> Self {
+        let part = |part: Option<&StringMatch>| match part {
+            None => (false, false, 0),
+            Some(StringMatch::Regex(text)) => (true, false, text.len()),
+            Some(StringMatch::Exact(text)) => (true, true, text.len()),
+        };
+        Self { service: part(service), method: part(method) }
+    }
+
+    /// Whether both parts are given.
+    pub(super) fn is_whole(self) -> bool {
+        self.service.0 && self.method.0
+    }
 }
 
 /// A condition on a value.
@@ -77,6 +103,21 @@ impl CompiledMatch {
             Some(PathMatch::Regex(pattern)) => {
                 text::whole(pattern, problems).map_or(PathCondition::Never, PathCondition::Regex)
             }
+            Some(PathMatch::Grpc { service, method }) => {
+                let part = |part: &Option<StringMatch>, problems: &mut Vec<String>| match part {
+                    None => Some("[^/]+".to_owned()),
+                    Some(StringMatch::Exact(text)) => Some(regex::escape(text)),
+                    // Alone first, for the same reason as in `whole`.
+                    Some(StringMatch::Regex(text)) => text::whole(text, problems).map(|_| text.to_string()),
+                };
+                let rank = GrpcRank::new(service.as_ref(), method.as_ref());
+                part(service, problems)
+                    .zip(part(method, problems))
+                    .and_then(|(service, method)| {
+                        text::whole(&format!("/(?:{service})/(?:{method})"), problems)
+                    })
+                    .map_or(PathCondition::Never, |regex| PathCondition::Grpc(regex, rank))
+            }
         };
         let path = if problems.len() == before { path } else { PathCondition::Never };
         Self { path, method, headers, query }
@@ -86,7 +127,9 @@ impl CompiledMatch {
     pub(super) fn rest_holds(&self, request: &RequestView<'_>) -> bool {
         let path = match &self.path {
             PathCondition::Exact(_) | PathCondition::Prefix(_) => true,
-            PathCondition::Regex(regex) => regex.is_match(request.path().as_bytes()),
+            PathCondition::Regex(regex) | PathCondition::Grpc(regex, _) => {
+                regex.is_match(request.path().as_bytes())
+            }
             PathCondition::Never => false,
         };
         path && self.method.as_ref().is_none_or(|method| *method == request.parts.method)

@@ -40,16 +40,38 @@ pub(super) struct PathIndex {
     prefix_lengths: Vec<(usize, usize)>,
 }
 
+/// Where a condition stands in the index.
+enum Place {
+    Exact(Arc<str>),
+    Regex,
+    Prefix(Arc<str>),
+    Nowhere,
+}
+
+impl PathCondition {
+    fn place(&self) -> Place {
+        match self {
+            Self::Exact(path) => Place::Exact(path.clone()),
+            Self::Grpc(_, rank) if rank.is_whole() => Place::Regex,
+            Self::Regex(_) => Place::Regex,
+            Self::Prefix(prefix) => Place::Prefix(prefix.clone()),
+            // Behind everything that has a path of its own.
+            Self::Grpc(..) => Place::Prefix("".into()),
+            Self::Never => Place::Nowhere,
+        }
+    }
+}
+
 impl PathIndex {
     pub(super) fn insert(&mut self, candidate: Candidate) {
         let Some(conditions) = candidate.conditions() else { return };
-        match conditions.path.clone() {
-            PathCondition::Exact(path) => {
+        match conditions.path.place() {
+            Place::Exact(path) => {
                 self.longest_exact = self.longest_exact.max(path.len());
                 insert_sorted(self.exact.entry(path).or_default(), candidate);
             }
-            PathCondition::Regex(_) => insert_sorted(&mut self.regex, candidate),
-            PathCondition::Prefix(prefix) => {
+            Place::Regex => insert_sorted(&mut self.regex, candidate),
+            Place::Prefix(prefix) => {
                 let length = prefix.len();
                 let candidates = self.prefix.entry(prefix).or_insert_with(|| {
                     count_length(&mut self.prefix_lengths, length);
@@ -57,20 +79,20 @@ impl PathIndex {
                 });
                 insert_sorted(candidates, candidate);
             }
-            PathCondition::Never => {}
+            Place::Nowhere => {}
         }
     }
 
     pub(super) fn remove(&mut self, candidate: &Candidate) {
         let Some(conditions) = candidate.conditions() else { return };
-        match conditions.path.clone() {
-            PathCondition::Exact(path) => {
+        match conditions.path.place() {
+            Place::Exact(path) => {
                 shrink(&mut self.exact, path, |candidates| remove_sorted(candidates, candidate));
             }
-            PathCondition::Regex(_) => {
+            Place::Regex => {
                 remove_sorted(&mut self.regex, candidate);
             }
-            PathCondition::Prefix(prefix) => {
+            Place::Prefix(prefix) => {
                 let length = prefix.len();
                 let lengths = &mut self.prefix_lengths;
                 shrink(&mut self.prefix, prefix, |candidates| {
@@ -81,7 +103,7 @@ impl PathIndex {
                     emptied
                 });
             }
-            PathCondition::Never => {}
+            Place::Nowhere => {}
         }
     }
 

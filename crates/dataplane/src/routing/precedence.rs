@@ -4,6 +4,10 @@
 //! longest prefix; a method; more header fields; more query parameters; the older route; `namespace/name`; the
 //! earlier rule; the earlier match. The API leaves the place of regular expressions open. They go before prefixes
 //! because a rule for `/` would otherwise hide all of them.
+//!
+//! The order of the GRPCRoute API is service, method, header fields. Service and method both given stand with the
+//! regular expressions (or with the exact paths, if both are exact), an exact service with the prefixes, and anything
+//! less, an expression for the service or the method alone, goes after those and before what serves every path.
 
 use std::cmp::{Ordering, Reverse};
 
@@ -21,10 +25,12 @@ pub(super) fn order(a: (&CompiledRule, usize), b: (&CompiledRule, usize)) -> Ord
 /// Greater goes first.
 fn specificity(conditions: &CompiledMatch) -> impl Ord + use<> {
     let path = match &conditions.path {
-        PathCondition::Exact(path) => (3, path.len()),
-        PathCondition::Regex(regex) => (2, regex.as_str().len()),
-        PathCondition::Prefix(prefix) => (1, prefix.len()),
-        PathCondition::Never => (0, 0),
+        PathCondition::Exact(path) => (3, path.len(), None),
+        PathCondition::Grpc(_, rank) if rank.is_whole() => (2, usize::MAX, Some(*rank)),
+        PathCondition::Regex(regex) => (2, regex.as_str().len(), None),
+        PathCondition::Prefix(prefix) => (1, prefix.len(), None),
+        PathCondition::Grpc(_, rank) => (1, 0, Some(*rank)),
+        PathCondition::Never => (0, 0, None),
     };
     (path, conditions.method.is_some(), conditions.headers.len(), conditions.query.len())
 }

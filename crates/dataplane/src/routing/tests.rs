@@ -1,3 +1,5 @@
+mod grpc;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use http::Request;
@@ -615,6 +617,7 @@ fn reference(rules: &[HttpRule], host: &str, request: &http::request::Parts) -> 
                     let whole = ::regex::Regex::new(&format!("^(?:{pattern})$")).unwrap();
                     (whole.is_match(path), 2, pattern.len() + r"\A(?:)\z".len())
                 }
+                Some(PathMatch::Grpc { .. }) => unreachable!(),
             };
             let exactly = |condition: &KeyValueMatch, actual: Option<&str>| match &condition.value {
                 StringMatch::Exact(value) => actual == Some(&**value),

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use lasthop_dataplane_api::{AppProtocol, BackendKey, RouteKind, UpstreamTlsPolicy};
+use lasthop_dataplane_api::{AppProtocol, BackendKey, UpstreamTlsPolicy};
 use lasthop_tls_backends::UpstreamTls;
 
 use super::{Endpoint, Want, revocation::Standing};
@@ -94,12 +94,12 @@ impl UpstreamBackend {
         }
     }
 
-    /// The version that a request of this kind of route needs.
-    pub(crate) fn want(&self, route: RouteKind, upgrade: bool) -> Want {
+    /// The version to ask for; `http2`: the request can be carried by no other.
+    pub(crate) fn want(&self, http2: bool, upgrade: bool) -> Want {
         if upgrade {
             return Want::Http1;
         }
-        if route == RouteKind::GRPCRoute {
+        if http2 {
             return Want::Http2;
         }
         match (self.protocol, &self.hop) {

@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use lasthop_dataplane_api::FailureReason;
 use lasthop_tls_backends::{Alpn, PeerInfo};
 use lasthop_tls_verify::TlsError;
+use tokio::io::AsyncWriteExt;
 
 use super::{
     Endpoint, InFlight, Lease, Want,
@@ -54,7 +55,7 @@ pub(crate) async fn acquire(
             return Ok(Lease::http2(connection, true, pool, in_flight));
         }
         // Where ALPN may choose HTTP/1.1, waiting for another's connection would be in vain.
-        let streams = if want == Want::Http2 { worker.limits.http2_streams } else { 0 };
+        let streams = if want == Want::Http2 { pool.streams(worker.limits.http2_streams) } else { 0 };
         if let Some(connecting) = pool.connecting(streams) {
             let result = connect(worker, endpoint, want, host, pool, in_flight).await;
             connecting.end(result.as_ref().err());
@@ -77,12 +78,22 @@ async fn connect(
     pool: Rc<Pool>,
     in_flight: InFlight,
 ) -> Result<Lease, FailureReason> {
-    let mut in_handshake = false;
+    let in_handshake = Cell::new(false);
     // Boxed: it is rare, and large, and every request would have to have room for it.
-    let attempt = Box::pin(establish(worker, endpoint, want, host, pool, in_flight, &mut in_handshake));
+    let attempt = Box::pin(establish(worker, endpoint, want, host, pool, in_flight, &in_handshake));
+    in_time(worker, endpoint, &in_handshake, attempt).await
+}
+
+/// The result of an attempt to connect, if it comes in time. The endpoint is told how it went.
+async fn in_time<T>(
+    worker: &Worker,
+    endpoint: &Endpoint,
+    in_handshake: &Cell<bool>,
+    attempt: impl Future<Output = Result<T, FailureReason>>,
+) -> Result<T, FailureReason> {
     let result = tokio::time::timeout(worker.limits.connect_timeout, attempt).await;
     let result = result.unwrap_or_else(|_| {
-        Err(match in_handshake {
+        Err(match in_handshake.get() {
             true => handshake_failed(worker, endpoint, TlsError::Timeout),
             false => FailureReason::ConnectTimeout,
         })
@@ -112,7 +123,7 @@ async fn establish(
     host: &str,
     pool: Rc<Pool>,
     in_flight: InFlight,
-    in_handshake: &mut bool,
+    in_handshake: &Cell<bool>,
 ) -> Result<Lease, FailureReason> {
     let stream = wire::connect(endpoint.address).await.map_err(|error| match error.kind() {
         io::ErrorKind::TimedOut => FailureReason::ConnectTimeout,
@@ -120,8 +131,12 @@ async fn establish(
     })?;
     let activity = Activity::new();
     let (wire, tls) = match &endpoint.tls {
+        let most = worker.limits.http2_streams;
+        let streams = Rc::new(Cell::new(pool.streams(most)));
         None => (Wire::plain(stream, Bytes::new(), activity.clone()), None),
         Some(hop) => {
+            // Until the peer says how many, those that went well before.
+            .initial_max_send_streams(streams.get() as usize)
             *in_handshake = true;
             let host = hop.request_host.then_some(host);
             let (stream, peer) = hop
@@ -135,8 +150,7 @@ async fn establish(
         }
     };
     let http2 = speaks_http2(want, tls.as_ref())?;
-    let connected = Rc::new(Connected { tls, activity });
-    let open = OpenConnection::new(worker.counters.clone());
+    let connected = Rc::new(Connected { tls, activity: wire.activity().clone() });
     let io = TokioIo::new(wire);
     if http2 {
         let (sender, connection) = worker
@@ -144,8 +158,8 @@ async fn establish(
             .handshake(io)
             .await
             .map_err(|_| connected.activity.broken_off())?;
-        let streams = Rc::new(Cell::new(worker.limits.http2_streams));
-        run(&endpoint.connections, open, observed(connection, worker.limits.http2_streams, streams.clone()));
+        let observed = observed(connection, most, [streams.clone(), pool.expectation()]);
+        run(&endpoint.connections, open, observed);
         let connection = Rc::new(Http2Connection::new(sender, connected, streams));
         pool.put_http2(connection.clone());
         Ok(Lease::http2(connection, false, pool, in_flight))
@@ -186,13 +200,13 @@ fn speaks_http2(want: Want, tls: Option<&PeerInfo>) -> Result<bool, FailureReaso
 async fn observed(
     connection: http2::Connection<TokioIo<Wire>, RequestBody, FirstTask>,
     most: u32,
-    streams: Rc<Cell<u32>>,
+    streams: [Rc<Cell<u32>>; 2],
 ) -> hyper::Result<()> {
     let mut connection = pin!(connection);
     poll_fn(|cx| {
         let result = Pin::as_mut(&mut connection).poll(cx);
         let peer = u32::try_from(connection.current_max_send_streams()).unwrap_or(u32::MAX);
-        streams.set(peer.min(most));
+        streams.iter().for_each(|streams| streams.set(peer.min(most)));
         result
     })
     .await

@@ -77,6 +77,13 @@ impl Http2Connection {
         self.streams.get() == 0 && self.last.get() <= before
     }
 
+    /// The peer refused a stream: it takes no more than there are besides. It may have said so meanwhile.
+    fn refused(&self) -> u32 {
+        let most = self.most.get().min(self.streams.get().saturating_sub(1));
+        self.most.set(most);
+        most
+    }
+
     /// Streams that may still be opened.
     pub(super) fn room(&self) -> u32 {
         self.most.get().saturating_sub(self.streams.get())
@@ -117,8 +124,10 @@ pub(crate) struct SendError {
 /// How far a request got that has no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// The peer says that it did nothing with it (RFC 9113 §6.8, §8.7): it may be repeated whatever it is.
+    /// The peer says that it did nothing with it (RFC 9113 §6.8): it may be repeated whatever it is.
     Refused,
+    /// The same of a stream whose connection goes on (RFC 9113 §8.7).
+    StreamRefused,
     /// The connection ended before a byte of the response: it may be repeated if its method allows it.
     Unknown,
     /// Repeating it would not help.
@@ -191,9 +200,16 @@ impl Lease {
         })
     }
 
-    /// The connection takes no more requests: it must not be lent again.
-    pub(crate) fn discard(self) {
+    /// The connection takes no more requests, or not so many: it must not be lent again, or not to so many.
+    pub(crate) fn discard(self, progress: Progress) {
         if let Some(Kind::Http2(connection)) = &self.kind {
+            if progress == Progress::StreamRefused {
+                let most = connection.refused();
+                self.pool.expect_streams(most);
+                if most > 0 {
+                    return;
+                }
+            }
             self.pool.discard(connection);
         }
     }
@@ -234,14 +250,14 @@ fn meaning(error: &hyper::Error, activity: &Activity) -> (FailureReason, Progres
         // The only part of a request that can fail on our side is the client's body.
         return (FailureReason::ClientClosed, Progress::Failed);
     }
-    let refused = error.source().and_then(|source| source.downcast_ref::<h2::Error>()).is_some_and(|error| {
-        error.is_remote()
-            && match error.reason() {
-                Some(h2::Reason::REFUSED_STREAM) => error.is_reset(),
-                // Of the streams after the last one that GOAWAY names.
-                Some(h2::Reason::NO_ERROR) => error.is_go_away(),
-                _ => false,
-            }
-    });
-    (activity.broken_off(), if refused { Progress::Refused } else { Progress::Unknown })
+    let source = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    let progress = match source.filter(|error| error.is_remote()) {
+        // Only the streams after the last one that GOAWAY names end like that, whatever its code is.
+        Some(error) if error.is_go_away() => Progress::Refused,
+        Some(error) if error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM) => {
+            Progress::StreamRefused
+        }
+        _ => Progress::Unknown,
+    };
+    (activity.broken_off(), progress)
 }

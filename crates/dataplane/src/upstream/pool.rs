@@ -24,6 +24,8 @@ pub(crate) struct Pool {
     /// Why the last HTTP/2 connection could not be made; those who waited for it need not find out again.
     failure: RefCell<Option<FailureReason>>,
     closed: Cell<bool>,
+    /// Streams that a new HTTP/2 connection is good for, until its peer has said so itself.
+    streams: Rc<Cell<u32>>,
     counters: Arc<WorkerCounters>,
 }
 
@@ -46,6 +48,7 @@ impl Pool {
             connected: Notify::new(),
             failure: RefCell::default(),
             closed: Cell::new(false),
+            streams: Rc::new(Cell::new(u32::MAX)),
             counters,
         }
     }
@@ -119,6 +122,21 @@ impl Pool {
     /// Forgets an HTTP/2 connection that takes no more requests, as after GOAWAY.
     pub(super) fn discard(&self, connection: &Rc<Http2Connection>) {
         self.http2.borrow_mut().retain(|other| !Rc::ptr_eq(other, connection));
+    }
+
+    /// The peer takes so many streams on a connection.
+    pub(super) fn expect_streams(&self, most: u32) {
+        self.streams.set(most.max(1));
+    }
+
+    /// Streams that a new connection is good for, of so many that we would open.
+    pub(super) fn streams(&self, most: u32) -> u32 {
+        self.streams.get().min(most)
+    }
+
+    /// The same, to be kept up to date.
+    pub(super) fn expectation(&self) -> Rc<Cell<u32>> {
+        self.streams.clone()
     }
 
     /// Keeps an HTTP/2 connection for further requests.

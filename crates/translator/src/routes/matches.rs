@@ -68,27 +68,20 @@ fn method(method: &HttpMethod) -> Result<Arc<str>, String> {
 fn grpc_path(path: &GrpcMethodMatch) -> Result<Option<PathMatch>, String> {
     let service = path.service.as_deref().filter(|text| !text.is_empty());
     let method = path.method.as_deref().filter(|text| !text.is_empty());
-    match &path.r#type {
-        MatchType::Exact => Ok(match (service, method) {
-            (None, None) => None,
-            (Some(service), Some(method)) => Some(PathMatch::Exact(format!("/{service}/{method}").into())),
-            (Some(service), None) => Some(PathMatch::Prefix(format!("/{service}").into())),
-            (None, Some(method)) => {
-                Some(PathMatch::Regex(format!("/[^/]+/{}", regex::escape(method)).into()))
-            }
-        }),
-        MatchType::RegularExpression => {
-            if service.is_none() && method.is_none() {
-                return Ok(None);
-            }
-            let part = |field: &str, text: Option<&str>| {
-                text.map_or_else(|| Ok("[^/]+".into()), |text| regex(field, text))
-            };
-            let (service, method) = (part("method.service", service)?, part("method.method", method)?);
-            Ok(Some(PathMatch::Regex(format!("/(?:{service})/(?:{method})").into())))
+    let part = |field: &str, text: Option<&str>| match (&path.r#type, text) {
+        (_, None) => Ok(None),
+        (MatchType::Exact, Some(text)) => Ok(Some(StringMatch::Exact(text.into()))),
+        (MatchType::RegularExpression, Some(text)) => Ok(Some(StringMatch::Regex(regex(field, text)?))),
+        (MatchType::Other(text), _) => Err(unknown("method.type", text, MatchType::KNOWN)),
+    };
+    Ok(match (part("method.service", service)?, part("method.method", method)?) {
+        (None, None) => None,
+        (Some(StringMatch::Exact(service)), Some(StringMatch::Exact(method))) => {
+            Some(PathMatch::Exact(format!("/{service}/{method}").into()))
         }
-        MatchType::Other(text) => Err(unknown("method.type", text, MatchType::KNOWN)),
-    }
+        (Some(StringMatch::Exact(service)), None) => Some(PathMatch::Prefix(format!("/{service}").into())),
+        (service, method) => Some(PathMatch::Grpc { service, method }),
+    })
 }
 
 /// Of several entries of one name only the first counts.
@@ -153,10 +146,12 @@ mod tests {
         let exact = |s, m| grpc_one(MatchType::Exact, s, m);
         assert_eq!(exact(Some("a.B"), Some("C")), Some(PathMatch::Exact("/a.B/C".into())));
         assert_eq!(exact(Some("a.B"), None), Some(PathMatch::Prefix("/a.B".into())));
-        assert_eq!(exact(None, Some("C.")), Some(PathMatch::Regex(r"/[^/]+/C\.".into())));
+        let part = |text: &str| Some(StringMatch::Exact(text.into()));
+        assert_eq!(exact(None, Some("C.")), Some(PathMatch::Grpc { service: None, method: part("C.") }));
         assert_eq!(exact(None, None), None);
         let regex = grpc_one(MatchType::RegularExpression, Some("a|b"), None);
-        assert_eq!(regex, Some(PathMatch::Regex("/(?:a|b)/(?:[^/]+)".into())));
+        let service = Some(StringMatch::Regex("a|b".into()));
+        assert_eq!(regex, Some(PathMatch::Grpc { service, method: None }));
     }
 
     #[test]
