@@ -186,7 +186,6 @@ impl Exchange {
         view.routes.find(key, host, parts).ok_or(FailureReason::NoRoute)
     }
 
-    /// The backend of a chosen reference.
     /// Whether the request can only be carried by HTTP/2.
     fn needs_http2(&self, rule: &CompiledRule) -> bool {
         rule.source.key.route.kind == RouteKind::GRPCRoute
@@ -200,6 +199,7 @@ impl Exchange {
         Instant::from_std(self.started).checked_add(limit)
     }
 
+    /// The backend of a chosen reference.
     fn backend(&self, reference: &CompiledBackendRef) -> Result<Rc<UpstreamBackend>, FailureReason> {
         match &reference.target {
             BackendTarget::Invalid(_) => Err(FailureReason::InvalidBackend),

@@ -14,7 +14,6 @@ use hyper_util::rt::TokioIo;
 use lasthop_dataplane_api::FailureReason;
 use lasthop_tls_backends::{Alpn, PeerInfo};
 use lasthop_tls_verify::TlsError;
-use tokio::io::AsyncWriteExt;
 
 use super::{
     Endpoint, InFlight, Lease, Want,
@@ -78,22 +77,12 @@ async fn connect(
     pool: Rc<Pool>,
     in_flight: InFlight,
 ) -> Result<Lease, FailureReason> {
-    let in_handshake = Cell::new(false);
+    let mut in_handshake = false;
     // Boxed: it is rare, and large, and every request would have to have room for it.
-    let attempt = Box::pin(establish(worker, endpoint, want, host, pool, in_flight, &in_handshake));
-    in_time(worker, endpoint, &in_handshake, attempt).await
-}
-
-/// The result of an attempt to connect, if it comes in time. The endpoint is told how it went.
-async fn in_time<T>(
-    worker: &Worker,
-    endpoint: &Endpoint,
-    in_handshake: &Cell<bool>,
-    attempt: impl Future<Output = Result<T, FailureReason>>,
-) -> Result<T, FailureReason> {
+    let attempt = Box::pin(establish(worker, endpoint, want, host, pool, in_flight, &mut in_handshake));
     let result = tokio::time::timeout(worker.limits.connect_timeout, attempt).await;
     let result = result.unwrap_or_else(|_| {
-        Err(match in_handshake.get() {
+        Err(match in_handshake {
             true => handshake_failed(worker, endpoint, TlsError::Timeout),
             false => FailureReason::ConnectTimeout,
         })
@@ -123,7 +112,7 @@ async fn establish(
     host: &str,
     pool: Rc<Pool>,
     in_flight: InFlight,
-    in_handshake: &Cell<bool>,
+    in_handshake: &mut bool,
 ) -> Result<Lease, FailureReason> {
     let stream = wire::connect(endpoint.address).await.map_err(|error| match error.kind() {
         io::ErrorKind::TimedOut => FailureReason::ConnectTimeout,
@@ -131,12 +120,8 @@ async fn establish(
     })?;
     let activity = Activity::new();
     let (wire, tls) = match &endpoint.tls {
-        let most = worker.limits.http2_streams;
-        let streams = Rc::new(Cell::new(pool.streams(most)));
         None => (Wire::plain(stream, Bytes::new(), activity.clone()), None),
         Some(hop) => {
-            // Until the peer says how many, those that went well before.
-            .initial_max_send_streams(streams.get() as usize)
             *in_handshake = true;
             let host = hop.request_host.then_some(host);
             let (stream, peer) = hop
@@ -150,11 +135,16 @@ async fn establish(
         }
     };
     let http2 = speaks_http2(want, tls.as_ref())?;
-    let connected = Rc::new(Connected { tls, activity: wire.activity().clone() });
+    let connected = Rc::new(Connected { tls, activity });
+    let open = OpenConnection::new(worker.counters.clone());
     let io = TokioIo::new(wire);
     if http2 {
+        let most = worker.limits.http2_streams;
+        let streams = Rc::new(Cell::new(pool.streams(most)));
         let (sender, connection) = worker
             .http2_client(FirstTask::of(&endpoint.connections))
+            // Until the peer says how many, those that went well before.
+            .initial_max_send_streams(streams.get() as usize)
             .handshake(io)
             .await
             .map_err(|_| connected.activity.broken_off())?;
