@@ -12,6 +12,7 @@ mod api;
 #[cfg(feature = "boringssl")]
 mod boring;
 mod classify;
+mod client_hello;
 mod iana;
 mod inspect;
 mod offer;
@@ -31,6 +32,7 @@ pub use api::{
     PolicyError, TlsBackend, UpstreamEndpointTls, UpstreamTls,
 };
 pub use classify::classify_io;
+pub use client_hello::{Hello, HelloError, HelloReader};
 pub use inspect::Inspection;
 pub use stream::TlsStream;
 
