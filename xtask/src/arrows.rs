@@ -42,6 +42,11 @@ const HOUSE: &[Floor] = &[
         never: NO_KUBE_CLIENT,
     },
     Floor {
+        name: "lasthop-k8s-adapter",
+        on: &["lasthop-api-model", "lasthop-dataplane-api", "lasthop-runtime", "lasthop-translator"],
+        never: &["boring", "openssl", "ring"],
+    },
+    Floor {
         name: "lasthop-proxy",
         on: &[
             "lasthop-api-model",

@@ -1,0 +1,203 @@
+//! What is known about Gateways and what serves them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use lasthop_api_model::{Gateway, GatewayClass, Resource, ResourceKey, ResourceKind};
+use lasthop_dataplane_api::{Changes, Listener, ListenerKey, ListenerProtocol, ObjectName};
+use tokio::sync::Notify;
+
+use super::{
+    names,
+    plan::{Plan, Port},
+};
+use crate::parameters::LasthopParameters;
+
+type ParametersByName = BTreeMap<(String, String), Result<Arc<LasthopParameters>, String>>;
+
+/// What is known about Gateways and what serves them: told by the source and by the loop, read by whoever places proxies
+/// and by whoever asks which Gateway an account belongs to.
+#[derive(Debug, Default)]
+pub struct Observed {
+    known: Mutex<Known>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    gateways: BTreeMap<ObjectName, Arc<Gateway>>,
+    classes: BTreeMap<String, Arc<GatewayClass>>,
+    parameters: ParametersByName,
+    listeners: BTreeMap<ObjectName, BTreeMap<ListenerKey, Port>>,
+    versions: BTreeMap<ResourceKind, &'static str>,
+    touched: BTreeSet<ObjectName>,
+}
+
+/// What is to be done about a Gateway.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Wanted {
+    /// This is to stand.
+    Place(Box<Plan>),
+    /// Nothing of ours is to stand: the Gateway is somebody else's, or gone.
+    Nothing,
+    /// What stands stays: the Gateway is ours, but nothing of it can serve at the moment.
+    AsItIs,
+}
+
+impl Observed {
+    /// Nothing is known yet.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The Gateway whose proxies run under this account.
+    pub fn gateway_of(&self, namespace: &str, account: &str) -> Option<ObjectName> {
+        let known = self.known();
+        let first = ObjectName::new(namespace, "");
+        let own = known.gateways.range(first..).take_while(|(name, _)| &*name.namespace == namespace);
+        let mut own = own.map(|(name, _)| name);
+        own.find(|name| names::placed(name) == account).cloned()
+    }
+
+    /// The version that the API server serves a kind in.
+    pub(crate) fn version(&self, kind: ResourceKind) -> &'static str {
+        self.known().versions.get(&kind).copied().unwrap_or(kind.version())
+    }
+
+    pub(crate) fn serves(&self, kind: ResourceKind, version: &'static str) {
+        self.known().versions.insert(kind, version);
+    }
+
+    pub(crate) fn put(&self, object: &Resource) {
+        let mut known = self.known();
+        match object {
+            Resource::Gateway(gateway) => {
+                let key = object.key();
+                let name = ObjectName::new(key.namespace, key.name);
+                known.gateways.insert(name.clone(), gateway.clone());
+                known.touched.insert(name);
+            }
+            Resource::GatewayClass(class) => {
+                known.classes.insert(object.key().name, class.clone());
+                known.touch_all();
+            }
+            _ => return,
+        }
+        drop(known);
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn forget(&self, key: &ResourceKey) {
+        let mut known = self.known();
+        match key.kind {
+            ResourceKind::Gateway => {
+                let name = ObjectName::new(key.namespace.as_str(), key.name.as_str());
+                known.gateways.remove(&name);
+                known.touched.insert(name);
+            }
+            ResourceKind::GatewayClass => {
+                known.classes.remove(&key.name);
+                known.touch_all();
+            }
+            _ => return,
+        }
+        drop(known);
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn set_parameters(&self, parameters: &ParametersByName) {
+        let mut known = self.known();
+        if known.parameters != *parameters {
+            known.parameters.clone_from(parameters);
+            known.touch_all();
+            drop(known);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Notes what the loop gives the proxies to serve.
+    pub(super) fn listeners_changed(&self, changes: &Changes<ListenerKey, Listener>) {
+        if changes.is_empty() {
+            return;
+        }
+        let mut known = self.known();
+        for (key, listener) in &changes.0 {
+            let gateway = key.gateway.clone();
+            let listeners = known.listeners.entry(gateway.clone()).or_default();
+            match listener {
+                Some(listener) => listeners.insert(key.clone(), port(listener)),
+                None => listeners.remove(key),
+            };
+            if listeners.is_empty() {
+                known.listeners.remove(&gateway);
+            }
+            known.touched.insert(gateway);
+        }
+        drop(known);
+        self.changed.notify_one();
+    }
+
+    /// Waits until something may have to be done.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// The Gateways that something may have to be done about, since the last time.
+    pub(super) fn take_touched(&self) -> BTreeSet<ObjectName> {
+        std::mem::take(&mut self.known().touched)
+    }
+
+    /// Has every Gateway looked at.
+    pub(super) fn touch_all(&self) {
+        self.known().touch_all();
+        self.changed.notify_one();
+    }
+
+    /// What is to be done about a Gateway of a class of this controller.
+    pub(super) fn wanted(&self, name: &ObjectName, controller: &str) -> Wanted {
+        let known = self.known();
+        let Some(gateway) = known.gateways.get(name) else { return Wanted::Nothing };
+        let class = known.classes.get(&gateway.spec.gateway_class_name);
+        let Some(class) = class.filter(|class| class.spec.controller_name == controller) else {
+            return Wanted::Nothing;
+        };
+        // Its owner is about to go, and takes along what stands.
+        if gateway.metadata.deletion_timestamp.is_some() {
+            return Wanted::AsItIs;
+        }
+        let Some(listeners) = known.listeners.get(name) else { return Wanted::AsItIs };
+        let ports = listeners.values().copied().collect();
+        let parameters = known.parameters_of(gateway, class);
+        Wanted::Place(Box::new(Plan::new(name, gateway, ports, parameters)))
+    }
+}
+
+impl Known {
+    fn touch_all(&mut self) {
+        self.touched = self.gateways.keys().cloned().collect();
+    }
+
+    /// The Gateway's own parameters, or else its class's.
+    fn parameters_of(&self, gateway: &Gateway, class: &GatewayClass) -> Arc<LasthopParameters> {
+        let own = gateway
+            .spec
+            .infrastructure
+            .as_ref()
+            .and_then(|own| own.parameters_ref.as_ref())
+            .map(|own| (gateway.metadata.namespace.clone().unwrap_or_default(), own.name.clone()));
+        let of_class = class.spec.parameters_ref.as_ref();
+        let of_class = of_class.map(|of| (of.namespace.clone().unwrap_or_default(), of.name.clone()));
+        let named = own.or(of_class).and_then(|name| self.parameters.get(&name));
+        named.and_then(|read| read.as_ref().ok()).cloned().unwrap_or_default()
+    }
+}
+
+fn port(listener: &Listener) -> Port {
+    Port { number: listener.port, is_udp: listener.protocol == ListenerProtocol::UDP }
+}

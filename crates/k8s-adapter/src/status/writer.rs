@@ -1,0 +1,167 @@
+//! Writing statuses to the API server.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::{Client, api::PostParams};
+use lasthop_api_model::ResourceKey;
+use lasthop_translator::Status;
+use tokio::{
+    sync::Semaphore,
+    task::JoinSet,
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout},
+};
+
+use super::{Queue, merge};
+use crate::{
+    infrastructure::Observed,
+    leader::Leadership,
+    source::{api, resource},
+};
+
+/// So many objects at once.
+const AT_ONCE: usize = 8;
+/// The shortest time between the beginnings of two writes: 500 a second at most.
+const PACE: Duration = Duration::from_millis(2);
+/// For one write with its read.
+const REQUEST: Duration = Duration::from_secs(10);
+/// So often a conflict is tried again at once; then it waits like every failure.
+const CONFLICTS: usize = 5;
+/// After a failure.
+const AGAIN: Duration = Duration::from_secs(1);
+/// After a failure that only somebody else can mend.
+const LATER: Duration = Duration::from_secs(30);
+
+/// Writes what is in a queue while this replica leads.
+pub struct Writer {
+    client: Client,
+    controller: Arc<str>,
+    queue: Arc<Queue>,
+    observed: Arc<Observed>,
+    leadership: Leadership,
+}
+
+/// What came of a write.
+enum Outcome {
+    /// It is there, or there is nothing to write.
+    Done,
+    /// It is to be tried again after this time.
+    Again(Duration, String),
+}
+
+impl Writer {
+    /// Writes what is in this queue, as this controller.
+    pub fn new(
+        client: Client,
+        controller: &str,
+        queue: Arc<Queue>,
+        observed: Arc<Observed>,
+        leadership: Leadership,
+    ) -> Self {
+        Self { client, controller: controller.into(), queue, observed, leadership }
+    }
+
+    /// Works until the task ends.
+    pub async fn run(mut self) {
+        let mut pace = interval(PACE);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.leadership.gained().await;
+            self.queue.put_all();
+            let mut lost = self.leadership.clone();
+            // What is being written ends with the leadership: whoever leads then writes it anew.
+            let mut work = JoinSet::new();
+            tokio::select! {
+                () = lost.lost() => {}
+                () = self.write(&mut pace, &mut work) => {}
+            }
+            work.shutdown().await;
+        }
+    }
+
+    async fn write(&self, pace: &mut Interval, work: &mut JoinSet<()>) {
+        let slots = Arc::new(Semaphore::new(AT_ONCE));
+        loop {
+            let Ok(slot) = slots.clone().acquire_owned().await else { return };
+            let (key, status) = self.queue.next().await;
+            pace.tick().await;
+            while work.try_join_next().is_some() {}
+            let (client, controller) = (self.client.clone(), self.controller.clone());
+            let (queue, observed) = (self.queue.clone(), self.observed.clone());
+            work.spawn(async move {
+                let busy = Busy { queue: &queue, key: &key };
+                let outcome = match timeout(REQUEST, write(&client, &controller, &observed, &key, &status)).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => Outcome::Again(AGAIN, "the API server did not answer in time".to_owned()),
+                };
+                drop(busy);
+                drop(slot);
+                if let Outcome::Again(after, why) = outcome {
+                    tracing::warn!(object = %key, again_s = after.as_secs_f64(), "the status could not be written: {why}");
+                    sleep(after).await;
+                    queue.again(key);
+                }
+            });
+        }
+    }
+}
+
+/// An object whose status is being written.
+struct Busy<'a> {
+    queue: &'a Queue,
+    key: &'a ResourceKey,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.queue.done(self.key);
+    }
+}
+
+/// Reads the object, puts our words between those of others, and writes it under the version that was read.
+async fn write(
+    client: &Client,
+    controller: &str,
+    observed: &Observed,
+    key: &ResourceKey,
+    status: &Status,
+) -> Outcome {
+    let began = Instant::now();
+    let api = api(client, &resource(key.kind, observed.version(key.kind)), &key.namespace);
+    for _ in 0..CONFLICTS {
+        let mut object = match api.get_opt(&key.name).await {
+            Ok(Some(object)) => object,
+            Ok(None) => return Outcome::Done,
+            Err(error) => return failed(&error),
+        };
+        let Some(merged) = merge::merge(object.data.get("status"), status, controller, Timestamp::now())
+        else {
+            return Outcome::Done;
+        };
+        let Some(data) = object.data.as_object_mut() else { return Outcome::Done };
+        data.insert("status".to_owned(), merged);
+        match api.replace_status(&key.name, &PostParams::default(), &object).await {
+            Ok(_) => {
+                tracing::debug!(object = %key, ms = began.elapsed().as_millis(), "the status is written");
+                return Outcome::Done;
+            }
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            Err(error) => return failed(&error),
+        }
+    }
+    Outcome::Again(AGAIN, "others write to the object all the time".to_owned())
+}
+
+fn failed(error: &kube::Error) -> Outcome {
+    match error {
+        kube::Error::Api(status) if status.code == 404 => Outcome::Done,
+        kube::Error::Api(status) if status.code == 403 => Outcome::Again(
+            LATER,
+            format!("{}; allow get of the kind and update of its status", status.message),
+        ),
+        kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => {
+            Outcome::Again(LATER, status.message.clone())
+        }
+        other => Outcome::Again(AGAIN, other.to_string()),
+    }
+}
