@@ -14,7 +14,7 @@ use crate::{
     pending::Pending,
     routes,
     routes::RouteOutcome,
-    services, status, tls_policies,
+    services, status, tls_policies, xbackends,
 };
 
 impl Translator {
@@ -33,6 +33,12 @@ impl Translator {
                 let new = self.read(&node, pending, |reader| tls_policies::claims(reader, service));
                 if replace(&mut self.derived.claims, service, new.map(Arc::new)) {
                     self.tracker.touch(&Fact::Claims(service.clone()));
+                }
+            }
+            Node::XBackend(name) => {
+                let new = self.read(&node, pending, |reader| xbackends::translate(reader, name));
+                if replace(&mut self.derived.xbackends, name, new.map(Arc::new)) {
+                    self.tracker.touch(&Fact::XBackend(name.clone()));
                 }
             }
             Node::Route(key) => self.route(&node, key, pending),
@@ -66,6 +72,11 @@ impl Translator {
                 let key = names::key(ResourceKind::BackendTlsPolicy, name);
                 self.say(key, new.map(Status::Policy), pending);
             }
+            Node::XBackendStatus(name) => {
+                let new = self.read(&node, pending, |reader| status::xbackend_status(reader, name));
+                let key = names::key(ResourceKind::XBackend, name);
+                self.say(key, new.map(Status::Policy), pending);
+            }
         }
         if self.is_gone(&node) {
             self.tracker.forget(&node);
@@ -78,6 +89,7 @@ impl Translator {
             Node::Gateway(name) | Node::GatewayStatus(name) => names::key(ResourceKind::Gateway, name),
             Node::Policy(name) | Node::PolicyStatus(name) => names::key(ResourceKind::BackendTlsPolicy, name),
             Node::ListenerSetStatus(name) => names::key(ResourceKind::ListenerSet, name),
+            Node::XBackend(name) | Node::XBackendStatus(name) => names::key(ResourceKind::XBackend, name),
             Node::ClassStatus(name) => ResourceKey::new(ResourceKind::GatewayClass, "", &**name),
             Node::Route(key) => names::route_resource(key),
             Node::Claims(service) => return !self.derived.claims.contains_key(service),
@@ -177,6 +189,14 @@ impl Translator {
         for rule in &new.rules {
             pending.rules.insert(rule.key.clone(), Some(rule.clone()));
         }
+        for rule in &old.l4_rules {
+            if !new.l4_rules.iter().any(|kept| kept.key == rule.key) {
+                pending.l4_rules.insert(rule.key.clone(), None);
+            }
+        }
+        for rule in &new.l4_rules {
+            pending.l4_rules.insert(rule.key.clone(), Some(rule.clone()));
+        }
     }
 
     fn replace_uses(&mut self, old: Option<&RouteUses>, new: Option<&RouteUses>, pending: &mut Pending) {
@@ -185,8 +205,8 @@ impl Translator {
         for gateway in change.attached {
             self.tracker.touch(&Fact::Attached(gateway));
         }
-        for service in change.users {
-            self.tracker.touch(&Fact::Users(service));
+        for (kind, name) in change.users {
+            self.tracker.touch(&Fact::Users(kind, name));
         }
         for (key, used) in change.backends {
             if used {

@@ -5,8 +5,8 @@ use lasthop_api_model::{
     ResourceStore, RouteStatus, read::read_file_bytes,
 };
 use lasthop_dataplane_api::{
-    Backend, BackendKey, BackendTls, EndpointsKey, HttpRule, ListenerKey, ListenerState, ObjectName, Refusal,
-    Report, RouteKind, UpstreamTlsPolicy,
+    Backend, BackendKey, BackendTls, EndpointsKey, HttpRule, L4Rule, ListenerKey, ListenerState, ObjectName,
+    Refusal, Report, RouteKind, UpstreamTlsPolicy,
 };
 
 use crate::{ClassPolicy, Options, Output, Status, Translator};
@@ -288,6 +288,12 @@ impl World {
     /// The rules of a route of `default`.
     pub(crate) fn rules(&self, kind: RouteKind, route: &str) -> Vec<&HttpRule> {
         let rules = self.translator.snapshot().http_rules.values().map(|rule| &**rule);
+        rules.filter(|rule| rule.key.route.kind == kind && *rule.key.route.object.name == *route).collect()
+    }
+
+    /// The rules of a TLS, TCP or UDP route of `default`.
+    pub(crate) fn l4_rules(&self, kind: RouteKind, route: &str) -> Vec<&L4Rule> {
+        let rules = self.translator.snapshot().l4_rules.values().map(|rule| &**rule);
         rules.filter(|rule| rule.key.route.kind == kind && *rule.key.route.object.name == *route).collect()
     }
 

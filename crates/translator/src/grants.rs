@@ -1,13 +1,13 @@
 //! Whether one object may refer to another: ReferenceGrants.
 
-use lasthop_api_model::{GROUP, ResourceKind};
+use lasthop_api_model::ResourceKind;
 
 use crate::index::Reader;
 
 /// An object that refers to others.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Referrer<'a> {
-    /// Its kind; all kinds that refer across namespaces are of the Gateway API's group.
+    /// Its kind.
     pub kind: ResourceKind,
     /// Its namespace.
     pub namespace: &'a str,
@@ -34,7 +34,9 @@ pub(crate) fn allows(reader: &Reader<'_>, from: Referrer<'_>, to: Referent<'_>) 
     }
     reader.grants(to.namespace).any(|grant| {
         let from_ok = grant.spec.from.iter().any(|entry| {
-            entry.group == GROUP && entry.kind == from.kind.as_str() && entry.namespace == from.namespace
+            entry.group == from.kind.group()
+                && entry.kind == from.kind.as_str()
+                && entry.namespace == from.namespace
         });
         let to_ok = grant.spec.to.iter().any(|entry| {
             entry.group == to.group

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use lasthop_dataplane_api::{
-    AppProtocol, BackendKey, BackendTarget, BackendTls, HttpFilter, HttpRule, ObjectName, PlaintextReason,
-    Refusal, RouteKey, Sni, TlsVersion, UpstreamTlsPolicy,
+    AppProtocol, Attachment, BackendKey, BackendKind, BackendTarget, BackendTls, HttpFilter, HttpRule,
+    L4Rule, ListenerProtocol, ObjectName, PlaintextReason, Refusal, RouteKey, RouteKind, RuleKey, Sni,
+    TlsVersion, UpstreamTlsPolicy,
 };
 use lasthop_tls_verify::{Identity, VerifyMode};
 use serde::Serialize;
 
-use crate::{Translator, gateways::ClientCertificate};
+use crate::{Translator, gateways::ClientCertificate, tls_policies::Compiled, xbackends::XBackendTls};
 
 /// One hop: a rule of a route, by way of a Gateway, to a backend.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -22,14 +23,17 @@ pub struct Hop {
     pub rule_name: Option<Arc<str>>,
     /// The Gateway.
     pub gateway: ObjectName,
-    /// The Service's port, as `namespace/name:port`; what was written, if it leads nowhere.
+    /// The Service's port, as `namespace/name:port` (with `/UDP` for a UDP port), or `XBackend/namespace/name:port`; what
+    /// was written, if it leads nowhere.
     pub backend: Arc<str>,
     /// Its share among the rule's backends; `None` for a mirror.
     pub weight: Option<u32>,
     /// What the Service's port says it speaks.
     pub protocol: AppProtocol,
-    /// How many endpoints are ready.
+    /// How many endpoints are ready; of a host name nobody knows before it is resolved.
     pub endpoints: usize,
+    /// The host name whose addresses are the endpoints.
+    pub hostname: Option<Arc<str>>,
     /// Whether and how it is encrypted.
     pub tls: HopTls,
 }
@@ -45,9 +49,11 @@ pub enum HopTls {
     },
     /// It is, and verified as the policy says.
     Policy(HopPolicy),
-    /// It should be and cannot: requests get 502.
+    /// The client's own TLS goes through to the backend; no policy holds for it.
+    Passthrough,
+    /// It should be and cannot: requests get 502, connections are closed.
     Refused(Refusal),
-    /// The reference leads nowhere: requests get 500.
+    /// The reference leads nowhere: requests get 500, connections are closed.
     Unresolved {
         /// The reason of the route's `ResolvedRefs`.
         reason: Arc<str>,
@@ -57,7 +63,7 @@ pub enum HopTls {
 /// What a TLS policy demands and shows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HopPolicy {
-    /// The BackendTLSPolicy, as `namespace/name`.
+    /// The BackendTLSPolicy, as `namespace/name`, or `XBackend namespace/name`.
     pub policy: Arc<str>,
     /// The policy's id.
     pub id: String,
@@ -80,11 +86,15 @@ pub struct HopPolicy {
 }
 
 pub(crate) fn hops(translator: &Translator) -> Vec<Hop> {
-    let routes = translator.derived.routes.values();
-    routes.flat_map(|route| &route.rules).flat_map(|rule| of_rule(translator, rule)).collect()
+    let mut hops = Vec::new();
+    for route in translator.derived.routes.values() {
+        hops.extend(route.rules.iter().flat_map(|rule| of_http_rule(translator, rule)));
+        hops.extend(route.l4_rules.iter().flat_map(|rule| of_l4_rule(translator, rule)));
+    }
+    hops
 }
 
-fn of_rule(translator: &Translator, rule: &HttpRule) -> Vec<Hop> {
+fn of_http_rule(translator: &Translator, rule: &HttpRule) -> Vec<Hop> {
     let backends = rule.backends.iter().map(|backend| (&backend.target, Some(backend.weight)));
     let filters = rule.filters.iter().chain(rule.backends.iter().flat_map(|backend| &backend.filters));
     let mirrors = filters.filter_map(|filter| match filter {
@@ -93,25 +103,50 @@ fn of_rule(translator: &Translator, rule: &HttpRule) -> Vec<Hop> {
     });
     backends
         .chain(mirrors)
-        .filter_map(|(target, weight)| of_target(translator, rule, target, weight))
+        .filter_map(|(target, weight)| of_target(translator, (&rule.key, &rule.name), target, weight))
         .collect()
+}
+
+/// A TLSRoute may serve listeners that pass TLS through and others that terminate it: two hops.
+fn of_l4_rule(translator: &Translator, rule: &L4Rule) -> Vec<Hop> {
+    let passed = |attachment: &&Attachment| {
+        let listener = translator.snapshot.listeners.get(&attachment.listener);
+        rule.key.route.kind == RouteKind::TLSRoute
+            && listener.is_some_and(|l| l.protocol == ListenerProtocol::TLS && l.tls.is_none())
+    };
+    let through = rule.attachments.iter().filter(passed).count();
+    let mut hops = Vec::new();
+    for backend in &rule.backends {
+        let weight = Some(backend.weight);
+        let Some(hop) = of_target(translator, (&rule.key, &rule.name), &backend.target, weight) else {
+            continue;
+        };
+        if through > 0 && matches!(backend.target, BackendTarget::Backend(_)) {
+            hops.push(Hop { tls: HopTls::Passthrough, ..hop.clone() });
+        }
+        if through < rule.attachments.len() || matches!(backend.target, BackendTarget::Invalid(_)) {
+            hops.push(hop);
+        }
+    }
+    hops
 }
 
 fn of_target(
     translator: &Translator,
-    rule: &HttpRule,
+    (key, name): (&RuleKey, &Option<Arc<str>>),
     target: &BackendTarget,
     weight: Option<u32>,
 ) -> Option<Hop> {
     let mut hop = Hop {
-        route: rule.key.route.clone(),
-        rule: rule.key.index,
-        rule_name: rule.name.clone(),
-        gateway: rule.key.gateway.clone(),
+        route: key.route.clone(),
+        rule: key.index,
+        rule_name: name.clone(),
+        gateway: key.gateway.clone(),
         backend: "".into(),
         weight,
         protocol: AppProtocol::Unspecified,
         endpoints: 0,
+        hostname: None,
         tls: HopTls::Plaintext { reason: PlaintextReason::NoPolicy },
     };
     match target {
@@ -123,8 +158,10 @@ fn of_target(
             let backend = translator.snapshot.backends.get(key)?;
             hop.backend = key.endpoints.to_string().into();
             hop.protocol = backend.protocol;
-            hop.endpoints =
-                translator.snapshot.endpoints.get(&key.endpoints).map_or(0, |set| set.endpoints.len());
+            if let Some(set) = translator.snapshot.endpoints.get(&key.endpoints) {
+                hop.endpoints = set.endpoints.len();
+                hop.hostname = set.hostname.clone();
+            }
             hop.tls = match (&backend.tls, translator.derived.progress.refusal(key)) {
                 (BackendTls::Plaintext(reason), _) => HopTls::Plaintext { reason: *reason },
                 (BackendTls::Refused(refusal), _) | (BackendTls::Policy(_), Some(refusal)) => {
@@ -138,9 +175,7 @@ fn of_target(
 }
 
 fn describe(translator: &Translator, key: &BackendKey, policy: &UpstreamTlsPolicy) -> HopPolicy {
-    let source = policy.source.split_once('/').map(|(ns, name)| ObjectName::new(ns, name));
-    let outcome = source.and_then(|name| translator.derived.policies.get(&name));
-    let compiled = outcome.and_then(|outcome| outcome.compiled.as_ref().ok());
+    let compiled = compiled(translator, key, policy);
     let settings = policy.settings();
     let own = compiled.and_then(|compiled| compiled.own_certificate.clone());
     let client_certificate =
@@ -159,5 +194,23 @@ fn describe(translator: &Translator, key: &BackendKey, policy: &UpstreamTlsPolic
         client_certificate: settings.client_certificate.as_ref().and(client_certificate),
         min_version: settings.min_version,
         max_version: settings.max_version,
+    }
+}
+
+fn compiled<'a>(
+    translator: &'a Translator,
+    key: &BackendKey,
+    policy: &UpstreamTlsPolicy,
+) -> Option<&'a Compiled> {
+    match key.endpoints.kind {
+        BackendKind::Service => {
+            let (namespace, name) = policy.source.split_once('/')?;
+            let outcome = translator.derived.policies.get(&ObjectName::new(namespace, name))?;
+            outcome.compiled.as_ref().ok()
+        }
+        BackendKind::XBackend => match &translator.derived.xbackends.get(&key.endpoints.object)?.tls {
+            Ok(XBackendTls::Compiled(compiled)) => Some(compiled),
+            _ => None,
+        },
     }
 }

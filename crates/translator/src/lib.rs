@@ -28,6 +28,7 @@ mod services;
 mod status;
 mod tls_policies;
 mod translator;
+mod xbackends;
 
 #[cfg(test)]
 mod fixtures;

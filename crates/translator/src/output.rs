@@ -41,7 +41,7 @@ pub enum Status {
     ListenerSet(ListenerSetStatus),
     /// Of a route of any kind.
     Route(RouteStatus),
-    /// Of a BackendTLSPolicy.
+    /// Of a BackendTLSPolicy or an XBackend.
     Policy(PolicyStatus),
 }
 

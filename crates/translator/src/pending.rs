@@ -7,8 +7,8 @@ use std::{
 
 use lasthop_api_model::ResourceKey;
 use lasthop_dataplane_api::{
-    Backend, BackendKey, Changes, EndpointSet, EndpointsKey, HttpRule, L4Rule, Listener, ListenerKey, RuleKey,
-    Snapshot, Update,
+    Backend, BackendKey, Changes, EndpointSet, EndpointsKey, HttpRule, L4Rule, Listener, ListenerKey,
+    RuleKey, Snapshot, Update,
 };
 
 use crate::output::{Notice, Status, StatusChange};

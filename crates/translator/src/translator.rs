@@ -6,7 +6,7 @@ use std::{
 };
 
 use lasthop_api_model::{Change, ResourceKey, ResourceKind};
-use lasthop_dataplane_api::{ObjectName, Report, Snapshot};
+use lasthop_dataplane_api::{Report, Snapshot};
 
 use crate::{
     Options,
@@ -139,12 +139,10 @@ impl Translator {
         Output { update, statuses: pending.statuses(), notices: pending.notices() }
     }
 
-    /// Policies, as `namespace/name`, of which the dataplane says something else than before.
+    /// Policies, by their source, of which the dataplane says something else than before.
     fn refusals_changed(&mut self, policies: BTreeSet<Arc<str>>) {
         for policy in policies {
-            if let Some((namespace, name)) = policy.split_once('/') {
-                self.tracker.touch(&Fact::Refusals(ObjectName::new(namespace, name)));
-            }
+            self.tracker.touch(&Fact::Refusals(policy));
         }
     }
 }
@@ -160,6 +158,7 @@ fn nodes_of(key: &ResourceKey) -> Vec<Node> {
         ResourceKind::Gateway => vec![Node::Gateway(name.clone()), Node::GatewayStatus(name)],
         ResourceKind::ListenerSet => vec![Node::ListenerSetStatus(name)],
         ResourceKind::BackendTlsPolicy => vec![Node::Policy(name.clone()), Node::PolicyStatus(name)],
+        ResourceKind::XBackend => vec![Node::XBackend(name.clone()), Node::XBackendStatus(name)],
         _ => Vec::new(),
     }
 }
@@ -176,6 +175,7 @@ impl Translator {
             && self.derived.gateways.is_empty()
             && self.derived.policies.is_empty()
             && self.derived.claims.is_empty()
+            && self.derived.xbackends.is_empty()
             && self.derived.routes.is_empty()
             && self.notices.is_empty()
             && self.cache.is_empty()

@@ -46,6 +46,8 @@ pub(crate) struct Admission {
     pub from: FromNamespaces,
     /// With `Selector`.
     pub selector: Option<LabelSelector>,
+    /// Whether clients' TLS goes through to the backends.
+    pub passes_tls: bool,
     /// Whether the dataplane gets it. Routes attach in any case.
     pub serves: bool,
 }

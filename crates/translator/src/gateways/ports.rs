@@ -2,22 +2,27 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use lasthop_dataplane_api::{HostPattern, Listener, ListenerKey, ListenerProtocol, ObjectName};
+use lasthop_dataplane_api::{HostPattern, Listener, ListenerKey, ObjectName};
 
 use super::GatewayOutcome;
-use crate::problem::Problem;
+use crate::{
+    listeners::{Clash, Medium, clash},
+    problem::Problem,
+};
 
 /// Who took what of a port, so far, of those that listen on the same addresses.
 #[derive(Debug)]
 struct Port {
-    addresses: Arc<Listener>,
-    protocol: ListenerProtocol,
-    first: ListenerKey,
+    first: Arc<Listener>,
     hosts: BTreeMap<Option<HostPattern>, ListenerKey>,
 }
 
-/// By port, then by addresses; none is all.
-type Ports = BTreeMap<u16, BTreeMap<Vec<IpAddr>, Port>>;
+/// By port, those of UDP apart, then by addresses; none is all.
+type Ports = BTreeMap<(u16, bool), BTreeMap<Vec<IpAddr>, Port>>;
+
+fn number(listener: &Listener) -> (u16, bool) {
+    (listener.port, Medium::of(listener.protocol).is_udp())
+}
 
 /// Lets the Gateways take their ports one after the other, the oldest first, then by name. A listener that could not be
 /// told apart from one of an earlier Gateway is conflicted: the dataplane tells them apart by address, port and host. A
@@ -38,13 +43,10 @@ pub(crate) fn share(
             .collect();
         let outcome = if conflicts.is_empty() { outcome.clone() } else { without(outcome, &conflicts) };
         for listener in outcome.serving.values() {
-            let of_port = ports.entry(listener.port).or_default();
-            let port = of_port.entry(listener.own_addresses().to_vec()).or_insert_with(|| Port {
-                addresses: listener.clone(),
-                protocol: listener.protocol,
-                first: listener.key.clone(),
-                hosts: BTreeMap::new(),
-            });
+            let of_port = ports.entry(number(listener)).or_default();
+            let port = of_port
+                .entry(listener.own_addresses().to_vec())
+                .or_insert_with(|| Port { first: listener.clone(), hosts: BTreeMap::new() });
             port.hosts.insert(listener.hostname.clone(), listener.key.clone());
         }
         shared.insert(name.clone(), outcome);
@@ -54,15 +56,32 @@ pub(crate) fn share(
 
 fn conflict(ports: &Ports, listener: &Listener) -> Option<Problem> {
     let meeting = || {
-        let of_port = ports.get(&listener.port).into_iter().flat_map(BTreeMap::values);
-        of_port.filter(|port| port.addresses.meets(listener))
+        let of_port = ports.get(&number(listener)).into_iter().flat_map(BTreeMap::values);
+        of_port.filter(|port| port.first.meets(listener))
     };
-    if let Some(port) = meeting().find(|port| port.protocol != listener.protocol) {
+    let protocols = |port: &&Port| {
+        let first = (port.first.protocol, port.first.hostname.as_ref());
+        clash((listener.protocol, listener.hostname.as_ref()), first) == Some(Clash::Protocol)
+    };
+    if let Some(port) = meeting().find(|port| port.first.proxy_protocol != listener.proxy_protocol) {
+        // The header comes before all that could tell the two apart.
+        return Some(Problem::new(
+            "ProtocolConflict",
+            format!(
+                "connections to port {} of listener {} begin {} a PROXY protocol header, and one dataplane serves both \
+                 Gateways; give one of the two another port, or their Gateways different addresses",
+                listener.port,
+                port.first.key,
+                if port.first.proxy_protocol { "with" } else { "without" }
+            ),
+        ));
+    }
+    if let Some(port) = meeting().find(protocols) {
         return Some(Problem::new(
             "ProtocolConflict",
             format!(
                 "port {} speaks {:?} for listener {}, and one dataplane serves both Gateways; give one of the two another port, or their Gateways different addresses",
-                listener.port, port.protocol, port.first
+                listener.port, port.first.protocol, port.first.key
             ),
         ));
     }

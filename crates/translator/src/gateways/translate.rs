@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use lasthop_api_model::{Gateway, Parameters};
 use lasthop_dataplane_api::{Listener, ObjectName};
 
-use super::{Admission, GatewayOutcome, addresses, client_certificate, frontend, ownership};
+use super::{Admission, GatewayOutcome, addresses, client_certificate, frontend, ownership, proxy_protocol};
 use crate::{
     index::Reader,
     listener_sets,
@@ -30,7 +30,8 @@ pub(crate) fn translate(reader: &Reader<'_>, name: &ObjectName) -> Option<Gatewa
     for (rank, (set, object)) in sets.accepted.iter().enumerate() {
         drafts.extend(object.spec.listeners.iter().map(|spec| Draft::of_set(name, set, rank + 1, spec)));
     }
-    let listeners = listeners::settle(reader, gateway, name, drafts);
+    let mut listeners = listeners::settle(reader, gateway, name, drafts);
+    let proxy_protocol = proxy_protocol::expected(reader, gateway, name, &mut listeners);
 
     let mut serving = BTreeMap::new();
     let mut admissions = Vec::with_capacity(listeners.len());
@@ -59,7 +60,7 @@ pub(crate) fn translate(reader: &Reader<'_>, name: &ObjectName) -> Option<Gatewa
                 protocol,
                 hostname: settled.hostname,
                 tls: settled.tls,
-                proxy_protocol: false,
+                proxy_protocol: proxy_protocol.on(settled.spec.port, protocol),
             };
             serving.insert(listener.key.clone(), Arc::new(listener));
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lasthop_api_model::ResourceKey;
-use lasthop_dataplane_api::{BackendKey, EndpointsKey, ObjectName, RouteKey};
+use lasthop_dataplane_api::{BackendKey, BackendKind, EndpointsKey, ObjectName, RouteKey};
 
 /// Something a unit of translation can read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,14 +32,16 @@ pub(crate) enum Fact {
     Policy(ObjectName),
     /// Which policy holds for which port of a Service.
     Claims(ObjectName),
-    /// The Gateways whose accepted routes lead to a Service.
-    Users(ObjectName),
+    /// All that came of an XBackend.
+    XBackend(ObjectName),
+    /// The Gateways whose accepted routes lead to a Service or an XBackend.
+    Users(BackendKind, ObjectName),
     /// How many routes are attached to the listeners of a Gateway.
     Attached(ObjectName),
     /// What the dataplane said about the listeners of a Gateway.
     Programmed(ObjectName),
-    /// What the dataplane said about the backends of a policy.
-    Refusals(ObjectName),
+    /// What the dataplane said about the backends of a policy, by the policy's source.
+    Refusals(Arc<str>),
 }
 
 /// A unit of translation. The order is that of doing: a node reads only what comes of lower ones.
@@ -53,11 +55,13 @@ pub(crate) enum Node {
     Policy(ObjectName),
     /// The policies of a Service against each other.
     Claims(ObjectName),
+    /// An XBackend by itself.
+    XBackend(ObjectName),
     /// A route.
     Route(RouteKey),
     /// A backend as one Gateway reaches it.
     Backend(BackendKey),
-    /// The endpoints of a Service's port.
+    /// The endpoints of a Service's port or of an XBackend.
     Endpoints(EndpointsKey),
     /// The status of a GatewayClass.
     ClassStatus(Arc<str>),
@@ -67,12 +71,14 @@ pub(crate) enum Node {
     ListenerSetStatus(ObjectName),
     /// The status of a BackendTLSPolicy.
     PolicyStatus(ObjectName),
+    /// The status of an XBackend.
+    XBackendStatus(ObjectName),
 }
 
 impl Node {
     /// Whether what it gives holds parsed certificates.
     pub(crate) fn holds_content(&self) -> bool {
-        matches!(self, Self::Gateway(_) | Self::Ports | Self::Policy(_))
+        matches!(self, Self::Gateway(_) | Self::Ports | Self::Policy(_) | Self::XBackend(_))
     }
 
     /// Whether it gives nothing but a status.
@@ -82,13 +88,15 @@ impl Node {
             | Self::Ports
             | Self::Policy(_)
             | Self::Claims(_)
+            | Self::XBackend(_)
             | Self::Route(_)
             | Self::Backend(_)
             | Self::Endpoints(_) => false,
             Self::ClassStatus(_)
             | Self::GatewayStatus(_)
             | Self::ListenerSetStatus(_)
-            | Self::PolicyStatus(_) => true,
+            | Self::PolicyStatus(_)
+            | Self::XBackendStatus(_) => true,
         }
     }
 }

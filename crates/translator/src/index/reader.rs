@@ -7,7 +7,7 @@ use std::{
 };
 
 use lasthop_api_model::{Objects, ReferenceGrant, ResourceKey, ResourceStore, ResourceType};
-use lasthop_dataplane_api::{BackendKey, ObjectName, Refusal, RouteKey};
+use lasthop_dataplane_api::{BackendKey, BackendKind, ObjectName, Refusal, RouteKey};
 
 use super::{Collections, Fact, Uses};
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     progress::Progress,
     routes::RouteOutcome,
     tls_policies::{Claims, PolicyOutcome},
+    xbackends::XBackendOutcome,
 };
 
 /// What users wrote.
@@ -40,6 +41,8 @@ pub(crate) struct Derived {
     pub policies: BTreeMap<ObjectName, Arc<PolicyOutcome>>,
     /// Of each Service that a policy targets.
     pub claims: BTreeMap<ObjectName, Arc<Claims>>,
+    /// Of each XBackend.
+    pub xbackends: BTreeMap<ObjectName, Arc<XBackendOutcome>>,
     /// Of each route.
     pub routes: BTreeMap<RouteKey, Arc<RouteOutcome>>,
     /// What all routes use.
@@ -167,11 +170,23 @@ impl<'a> Reader<'a> {
         self.derived.claims.get(service)
     }
 
-    /// The Gateways whose accepted routes lead to a Service, by name.
-    pub(crate) fn users(&self, service: &ObjectName) -> Vec<&'a ObjectName> {
-        self.note(Fact::Users(service.clone()));
+    /// All that came of an XBackend.
+    pub(crate) fn xbackend(&self, name: &ObjectName) -> Option<&'a Arc<XBackendOutcome>> {
+        self.note(Fact::XBackend(name.clone()));
+        self.derived.xbackends.get(name)
+    }
+
+    /// The Gateways whose accepted routes lead to a Service or XBackend, by name.
+    pub(crate) fn users(&self, kind: BackendKind, name: &ObjectName) -> Vec<&'a ObjectName> {
+        self.note(Fact::Users(kind, name.clone()));
         let uses: &'a Uses = &self.derived.uses;
-        uses.gateways_of(service)
+        uses.gateways_of(kind, name)
+    }
+
+    /// Whether clients' own TLS goes through a Gateway to a Service.
+    pub(crate) fn is_passed(&self, service: &ObjectName, gateway: &ObjectName) -> bool {
+        self.note(Fact::Users(BackendKind::Service, service.clone()));
+        self.derived.uses.is_passed(service, gateway)
     }
 
     /// How many routes are attached to the listeners of a Gateway.
@@ -186,13 +201,12 @@ impl<'a> Reader<'a> {
         &self.derived.progress
     }
 
-    /// What the dataplane said about the backends of a policy.
+    /// What the dataplane said about the backends of a policy, by the policy's source.
     pub(crate) fn refusals(
         &self,
-        policy: &ObjectName,
+        source: String,
     ) -> impl Iterator<Item = (&'a BackendKey, &'a Refusal)> + use<'a> {
-        self.note(Fact::Refusals(policy.clone()));
-        let text = policy.to_string();
-        self.derived.progress.refusals().filter(move |(_, refusal)| *refusal.policy == *text)
+        self.note(Fact::Refusals(source.as_str().into()));
+        self.derived.progress.refusals().filter(move |(_, refusal)| *refusal.policy == *source)
     }
 }

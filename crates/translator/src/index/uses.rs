@@ -5,7 +5,10 @@ use std::{
     hash::Hash,
 };
 
-use lasthop_dataplane_api::{BackendKey, EndpointsKey, ListenerKey, ObjectName};
+use lasthop_dataplane_api::{BackendKey, BackendKind, EndpointsKey, ListenerKey, ObjectName};
+
+/// Something that routes refer to, with the Gateway it is reached by.
+pub(crate) type Use = ((BackendKind, ObjectName), ObjectName);
 
 /// What all routes together use.
 #[derive(Debug, Default)]
@@ -13,7 +16,8 @@ pub(crate) struct Uses {
     attached: Counts<ListenerKey>,
     backends: Counts<BackendKey>,
     endpoints: Counts<EndpointsKey>,
-    users: Counts<(ObjectName, ObjectName)>,
+    users: Counts<Use>,
+    passed: Counts<Use>,
 }
 
 /// What one route uses.
@@ -23,8 +27,10 @@ pub(crate) struct RouteUses {
     pub attached: BTreeSet<ListenerKey>,
     /// The backends it leads to.
     pub backends: BTreeSet<BackendKey>,
-    /// The Services it names, whether they exist or not, with the Gateway it is reached by.
-    pub services: BTreeSet<(ObjectName, ObjectName)>,
+    /// The Services and XBackends it names, whether they exist or not.
+    pub referents: BTreeSet<Use>,
+    /// Those of them that clients' own TLS goes through to.
+    pub passed: BTreeSet<Use>,
 }
 
 /// What changed for all when one route changed.
@@ -36,8 +42,8 @@ pub(crate) struct UsesChange {
     pub backends: Vec<(BackendKey, bool)>,
     /// The same for endpoints.
     pub endpoints: Vec<(EndpointsKey, bool)>,
-    /// Services with other Gateways.
-    pub users: BTreeSet<ObjectName>,
+    /// Services and XBackends with other Gateways, or through which TLS goes now and did not, and the other way round.
+    pub users: BTreeSet<(BackendKind, ObjectName)>,
 }
 
 #[derive(Debug)]
@@ -97,13 +103,23 @@ impl Uses {
                 }
             }
         }
-        for user in new.services.difference(&old.services) {
+        for user in new.referents.difference(&old.referents) {
             if self.users.add(user) {
                 change.users.insert(user.0.clone());
             }
         }
-        for user in old.services.difference(&new.services) {
+        for user in old.referents.difference(&new.referents) {
             if self.users.remove(user) {
+                change.users.insert(user.0.clone());
+            }
+        }
+        for user in new.passed.difference(&old.passed) {
+            if self.passed.add(user) {
+                change.users.insert(user.0.clone());
+            }
+        }
+        for user in old.passed.difference(&new.passed) {
+            if self.passed.remove(user) {
                 change.users.insert(user.0.clone());
             }
         }
@@ -115,10 +131,16 @@ impl Uses {
         self.attached.0.get(listener).map_or(0, |count| i32::try_from(*count).unwrap_or(i32::MAX))
     }
 
-    /// The Gateways whose accepted routes lead to a Service, by name.
-    pub(crate) fn gateways_of(&self, service: &ObjectName) -> Vec<&ObjectName> {
-        let from = (service.clone(), ObjectName::new("", ""));
+    /// Whether clients' own TLS goes through a Gateway to a Service.
+    pub(crate) fn is_passed(&self, service: &ObjectName, gateway: &ObjectName) -> bool {
+        self.passed.0.contains_key(&((BackendKind::Service, service.clone()), gateway.clone()))
+    }
+
+    /// The Gateways whose accepted routes lead to a Service or XBackend, by name.
+    pub(crate) fn gateways_of(&self, kind: BackendKind, name: &ObjectName) -> Vec<&ObjectName> {
+        let referent = (kind, name.clone());
+        let from = (referent.clone(), ObjectName::new("", ""));
         let users = self.users.0.range(from..).map(|(user, _)| user);
-        users.take_while(|(name, _)| name == service).map(|(_, gateway)| gateway).collect()
+        users.take_while(|(used, _)| *used == referent).map(|(_, gateway)| gateway).collect()
     }
 }

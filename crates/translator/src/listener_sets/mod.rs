@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use lasthop_api_model::{GROUP, Gateway, ListenerSet};
+use lasthop_api_model::{GROUP, Gateway, ListenerSet, ResourceKind};
 use lasthop_dataplane_api::ObjectName;
 
-use crate::{index::Reader, names, namespaces, problem::Problem};
+use crate::{gateways::PROXY_PROTOCOL, index::Reader, names, namespaces, problem::Problem};
 
 /// The ListenerSets that name a Gateway as their parent.
 #[derive(Debug)]
@@ -23,6 +23,11 @@ pub(crate) fn attached(reader: &Reader<'_>, gateway: &Gateway, own: &ObjectName)
         let Some(set) = reader.object::<ListenerSet>(name) else { continue };
         if set.spec.parent_ref.group != GROUP || set.spec.parent_ref.kind != "Gateway" {
             continue;
+        }
+        if set.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(PROXY_PROTOCOL)) {
+            let field = format!("metadata.annotations[{PROXY_PROTOCOL}]");
+            let message = "has no effect on a ListenerSet: whoever owns the Gateway decides, by the Gateway's annotation";
+            reader.notice(names::key(ResourceKind::ListenerSet, name), field, message);
         }
         let admitted = allowed.is_some_and(|allowed| {
             let selector = allowed.selector.as_ref();

@@ -15,19 +15,17 @@ use crate::{
     tls_policies::OPTION_PREFIX,
 };
 
-/// The certificates of an HTTPS listener, in the order they are named; those that cannot be used become problems of
-/// the listener, and the others serve.
+/// The certificates of an HTTPS listener or of a TLS listener that terminates, in the order they are named; those that
+/// cannot be used become problems of the listener, and the others serve.
 pub(super) fn resolve(reader: &Reader<'_>, draft: &mut Draft<'_>) -> Vec<Arc<CertifiedKey>> {
     let Some(tls) = &draft.spec.tls else {
         draft.outcome.unresolved.push(Problem::new(
             "InvalidCertificateRef",
-            "tls is missing; an HTTPS listener needs tls.certificateRefs with a Secret of type kubernetes.io/tls",
+            "tls is missing; a listener that terminates TLS needs tls.certificateRefs with a Secret of type \
+             kubernetes.io/tls",
         ));
         return Vec::new();
     };
-    if let Some(problem) = unsupported(tls) {
-        draft.outcome.refuse(problem);
-    }
     if tls.certificate_refs.is_empty() {
         draft.outcome.unresolved.push(Problem::new(
             "InvalidCertificateRef",
@@ -59,9 +57,12 @@ pub(super) fn resolve(reader: &Reader<'_>, draft: &mut Draft<'_>) -> Vec<Arc<Cer
     certificates
 }
 
-fn unsupported(tls: &ListenerTlsConfig) -> Option<Problem> {
-    if tls.mode != TlsMode::Terminate {
-        let message = format!("tls.mode: {} does not fit protocol HTTPS; use Terminate", tls.mode);
+/// What a listener's `tls` asks for that cannot be done; `modes` are those that fit its protocol.
+pub(super) fn unsupported(tls: &ListenerTlsConfig, modes: &[TlsMode]) -> Option<Problem> {
+    if !modes.contains(&tls.mode) {
+        let fitting: Vec<String> = modes.iter().map(ToString::to_string).collect();
+        let message =
+            format!("tls.mode: {} does not fit the protocol; use {}", tls.mode, fitting.join(" or "));
         return Some(Problem::new("UnsupportedValue", message));
     }
     let option = tls.options.keys().find(|key| key.starts_with(OPTION_PREFIX))?;

@@ -1,11 +1,11 @@
 //! Listeners that cannot be told apart, and those whose host names overlap.
 
-use super::Draft;
+use super::{Clash, Draft, clash};
 use crate::problem::Problem;
 
-/// Marks the listeners that cannot be told apart: one port speaks either HTTP or TLS, and listeners of a port differ
-/// in their host names. Among listeners of one object none wins; otherwise the Gateway's do, then those of the set
-/// that comes first.
+/// Marks the listeners that cannot be told apart: one port speaks either HTTP or TLS or plain TCP, and listeners of a
+/// port differ in their host names. Among listeners of one object none wins; otherwise the Gateway's do, then those of
+/// the set that comes first.
 pub(super) fn mark(drafts: &mut [Draft<'_>]) {
     let last = drafts.iter().map(|draft| draft.rank).max().unwrap_or(0);
     for rank in 0..=last {
@@ -34,18 +34,21 @@ fn conflict(draft: &Draft<'_>, all: &[Draft<'_>]) -> Option<Problem> {
     let mut same_host = None;
     for other in rivals {
         let Some(other_protocol) = other.protocol else { continue };
-        if other_protocol != protocol {
-            return Some(Problem::new(
-                "ProtocolConflict",
-                format!(
-                    "port {} speaks {other_protocol:?} for {}; give one of the two another port",
-                    draft.spec.port,
-                    whose(other, draft),
-                ),
-            ));
-        }
-        if other.hostname == draft.hostname {
-            same_host.get_or_insert_with(|| whose(other, draft));
+        match clash((protocol, draft.hostname.as_ref()), (other_protocol, other.hostname.as_ref())) {
+            None => {}
+            Some(Clash::Protocol) => {
+                return Some(Problem::new(
+                    "ProtocolConflict",
+                    format!(
+                        "port {} speaks {other_protocol:?} for {}; give one of the two another port",
+                        draft.spec.port,
+                        whose(other, draft),
+                    ),
+                ));
+            }
+            Some(Clash::Host) => {
+                same_host.get_or_insert_with(|| whose(other, draft));
+            }
         }
     }
     same_host.map(|other| {

@@ -1,9 +1,9 @@
 //! A listener on its way from the user's object to the snapshot.
 
-use lasthop_api_model::{Listener, Protocol, ResourceKind};
+use lasthop_api_model::{Listener, Protocol, ResourceKind, TlsMode};
 use lasthop_dataplane_api::{HostPattern, ListenerKey, ListenerProtocol, ListenerTls, ObjectName};
 
-use super::ListenerOutcome;
+use super::{ListenerOutcome, distinct::Medium};
 use crate::problem::Problem;
 
 /// A listener on its way from the user's object to the snapshot.
@@ -44,16 +44,27 @@ impl<'a> Draft<'a> {
         let protocol = match spec.protocol {
             Protocol::Http => Some(ListenerProtocol::HTTP),
             Protocol::Https => Some(ListenerProtocol::HTTPS),
+            Protocol::Tls => Some(ListenerProtocol::TLS),
+            Protocol::Tcp => Some(ListenerProtocol::TCP),
+            Protocol::Udp => Some(ListenerProtocol::UDP),
             ref other => {
                 outcome.refuse(Problem::new(
                     "UnsupportedProtocol",
-                    format!("protocol {other} is not supported; use HTTP or HTTPS"),
+                    format!("protocol {other} is not supported; use one of {}", Protocol::KNOWN.join(", ")),
                 ));
                 None
             }
         };
+        let by_host = protocol.is_none_or(|protocol| Medium::of(protocol).has_hosts());
         let hostname = match spec.hostname.as_deref().filter(|text| !text.is_empty()) {
             None => None,
+            Some(_) if !by_host => {
+                outcome.refuse(Problem::new(
+                    "UnsupportedValue",
+                    format!("hostname: protocol {} carries no host names; remove the field", spec.protocol),
+                ));
+                None
+            }
             Some(text) => match text.to_ascii_lowercase().parse() {
                 Ok(pattern) => Some(pattern),
                 Err(error) => {
@@ -63,6 +74,12 @@ impl<'a> Draft<'a> {
             },
         };
         Self { spec, rank, protocol, hostname, tls: None, outcome }
+    }
+
+    /// Whether clients' TLS goes through to the backends.
+    pub(crate) fn passes_tls(&self) -> bool {
+        let mode = self.spec.tls.as_ref().map(|tls| &tls.mode);
+        self.protocol == Some(ListenerProtocol::TLS) && mode == Some(&TlsMode::Passthrough)
     }
 
     /// The kind of object it stands in: its references are that object's.

@@ -11,7 +11,11 @@ fn fitting(protocol: Option<ListenerProtocol>) -> &'static [RouteKind] {
         Some(ListenerProtocol::HTTP | ListenerProtocol::HTTPS) => {
             &[RouteKind::HTTPRoute, RouteKind::GRPCRoute]
         }
-        _ => &[],
+        // Whether it terminates or passes through (GEP-2643).
+        Some(ListenerProtocol::TLS) => &[RouteKind::TLSRoute],
+        Some(ListenerProtocol::TCP) => &[RouteKind::TCPRoute],
+        Some(ListenerProtocol::UDP) => &[RouteKind::UDPRoute],
+        None => &[],
     }
 }
 

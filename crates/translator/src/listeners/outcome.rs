@@ -37,7 +37,7 @@ impl ListenerOutcome {
     }
 
     /// It cannot be accepted. The first reason stays.
-    pub(super) fn refuse(&mut self, problem: Problem) {
+    pub(crate) fn refuse(&mut self, problem: Problem) {
         self.refused.get_or_insert(problem);
     }
 

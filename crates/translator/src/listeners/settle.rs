@@ -1,6 +1,6 @@
 //! All listeners of a Gateway together.
 
-use lasthop_api_model::Gateway;
+use lasthop_api_model::{Gateway, TlsMode};
 use lasthop_dataplane_api::{ListenerProtocol, ListenerTls, ObjectName};
 
 use super::{Draft, certificates, conflicts, kinds};
@@ -27,21 +27,45 @@ pub(crate) fn settle<'a>(
                 "filters: filters of listeners are not supported; put them into the routes",
             ));
         }
-        if draft.protocol == Some(ListenerProtocol::HTTPS) {
-            terminate(reader, gateway, name, draft);
+        match draft.protocol {
+            Some(ListenerProtocol::HTTPS) => {
+                check_tls(draft, &[TlsMode::Terminate]);
+                terminate(reader, draft);
+                ask_clients(reader, gateway, name, draft);
+            }
+            Some(ListenerProtocol::TLS) => {
+                check_tls(draft, &[TlsMode::Terminate, TlsMode::Passthrough]);
+                if !draft.passes_tls() {
+                    terminate(reader, draft);
+                }
+            }
+            Some(ListenerProtocol::HTTP | ListenerProtocol::TCP | ListenerProtocol::UDP) | None => {}
         }
     }
     conflicts::note_overlaps(&mut drafts);
     drafts
 }
 
-fn terminate(reader: &Reader<'_>, gateway: &Gateway, name: &ObjectName, draft: &mut Draft<'_>) {
+fn check_tls(draft: &mut Draft<'_>, modes: &[TlsMode]) {
+    if let Some(problem) = draft.spec.tls.as_ref().and_then(|tls| certificates::unsupported(tls, modes)) {
+        draft.outcome.refuse(problem);
+    }
+}
+
+fn terminate(reader: &Reader<'_>, draft: &mut Draft<'_>) {
     let certificates = certificates::resolve(reader, draft);
+    draft.outcome.incomplete = certificates.is_empty();
+    draft.tls = Some(ListenerTls { certificates, client_validation: None });
+}
+
+/// Clients' certificates are asked for by HTTPS listeners only (GEP-91).
+fn ask_clients(reader: &Reader<'_>, gateway: &Gateway, name: &ObjectName, draft: &mut Draft<'_>) {
     let frontend = gateways::frontend_of(reader, gateway, name, draft.spec.port);
     draft.outcome.unresolved.extend(frontend.unresolved);
     if let Some(problem) = frontend.refused {
         draft.outcome.refuse(problem);
     }
-    draft.outcome.incomplete = certificates.is_empty();
-    draft.tls = Some(ListenerTls { certificates, client_validation: frontend.validation });
+    if let Some(tls) = &mut draft.tls {
+        tls.client_validation = frontend.validation;
+    }
 }

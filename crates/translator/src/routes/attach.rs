@@ -28,6 +28,7 @@ pub(super) struct Parent<'a> {
 pub(super) struct AttachedListener {
     pub key: ListenerKey,
     pub serves: bool,
+    pub passes_tls: bool,
     pub hosts: Vec<AttachedHost>,
 }
 
@@ -141,7 +142,12 @@ fn attach(
         .into_iter()
         .filter_map(|door| {
             let hosts = hosts(&own, door.hostname.as_ref(), route.hostnames.is_empty())?;
-            Some(AttachedListener { key: door.key.clone(), serves: door.serves, hosts })
+            Some(AttachedListener {
+                key: door.key.clone(),
+                serves: door.serves,
+                passes_tls: door.passes_tls,
+                hosts,
+            })
         })
         .collect();
     if attached.is_empty() {

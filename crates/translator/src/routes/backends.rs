@@ -1,8 +1,9 @@
 //! Where backend references lead.
 
-use lasthop_api_model::{BackendObjectReference, BackendRef, Service};
+use lasthop_api_model::{BackendObjectReference, ResourceKind, Service, XBackend, XBackendProtocol};
 use lasthop_dataplane_api::{
-    AppProtocol, BackendKey, BackendTarget, EndpointsKey, InvalidBackend, ObjectName, RouteKind,
+    AppProtocol, BackendKey, BackendKind, BackendTarget, EndpointsKey, InvalidBackend, ObjectName, RouteKind,
+    Transport,
 };
 
 use super::scope::Scope;
@@ -10,7 +11,7 @@ use crate::{
     grants::{self, Referent, Referrer},
     names,
     problem::Problem,
-    services::{app_protocol, is_udp, ports, tcp_port},
+    services::{app_protocol, port, udp_message, udp_policy},
 };
 
 impl Scope<'_, '_> {
@@ -26,16 +27,6 @@ impl Scope<'_, '_> {
                 let reason = problem.reason.into();
                 self.unresolved(problem);
                 BackendTarget::Invalid(InvalidBackend { reason, reference: self.text(reference).into() })
-            }
-        }
-    }
-
-    /// Notes what is wrong with the references of a rule that nothing can serve yet.
-    pub(super) fn check(&mut self, references: &[BackendRef]) {
-        for (index, reference) in references.iter().enumerate() {
-            let field = self.field(&format!("backendRefs[{index}]"));
-            if let Err(problem) = self.resolve(&reference.object(), &field) {
-                self.unresolved(problem);
             }
         }
     }
@@ -57,13 +48,26 @@ impl Scope<'_, '_> {
         if !grants::allows(self.reader, from, to) {
             return Err(Problem::new("RefNotPermitted", format!("{field}: {}", grants::remedy(from, to))));
         }
-        if !group.is_empty() || kind != "Service" {
-            let of = if group.is_empty() { "the core group" } else { group };
-            let message = format!("{field}: kind {kind} of {of} is no backend; name a Service");
-            return Err(Problem::new("InvalidKind", message));
-        }
         let name = ObjectName::new(namespace, name);
-        self.services.insert(name.clone());
+        match ResourceKind::find(group, kind) {
+            Some(ResourceKind::Service) => self.service(reference, name, field),
+            Some(ResourceKind::XBackend) => self.xbackend(reference, name, field),
+            _ => {
+                let of = if group.is_empty() { "the core group" } else { group };
+                let message =
+                    format!("{field}: kind {kind} of {of} is no backend; name a Service or an XBackend");
+                Err(Problem::new("InvalidKind", message))
+            }
+        }
+    }
+
+    fn service(
+        &mut self,
+        reference: &BackendObjectReference,
+        name: ObjectName,
+        field: &str,
+    ) -> Result<EndpointsKey, Problem> {
+        self.referents.insert((BackendKind::Service, name.clone()));
         let service = self.reader.object::<Service>(&name).ok_or_else(|| {
             Problem::new("BackendNotFound", format!("{field}: Service {name} does not exist; create it"))
         })?;
@@ -80,18 +84,68 @@ impl Scope<'_, '_> {
                 format!("{field}: port is missing; a Service needs one"),
             ));
         };
-        if self.route.kind == RouteKind::UDPRoute {
-            let found = ports(service).iter().any(|port| is_udp(port) && port.port == i32::from(number));
-            let missing = || format!("{field}: Service {name} has no UDP port {number}");
-            return found
-                .then(|| EndpointsKey::service(name.clone(), number))
-                .ok_or_else(|| Problem::new("BackendNotFound", missing()));
-        }
-        let port = tcp_port(service, number).ok_or_else(|| {
-            Problem::new("BackendNotFound", format!("{field}: Service {name} has no TCP port {number}"))
+        let transport = match self.route.kind {
+            RouteKind::UDPRoute => Transport::UDP,
+            _ => Transport::TCP,
+        };
+        let port = port(service, number, transport).ok_or_else(|| {
+            let message = format!("{field}: Service {name} has no {transport:?} port {number}");
+            Problem::new("BackendNotFound", message)
         })?;
-        self.check_protocol(app_protocol(port), &name, port.name.as_deref(), field)?;
-        Ok(EndpointsKey::service(name, number))
+        if transport == Transport::UDP {
+            if let Some(policy) = udp_policy(self.reader, service, &name, port.name.as_deref()) {
+                // The backend keeps its place, refused: its share of datagrams is dropped.
+                let message = format!("{field}: {}", udp_message(policy, &name));
+                self.unresolved(Problem::new("UnsupportedProtocol", message));
+            }
+        } else {
+            self.check_protocol(app_protocol(port), &name, port.name.as_deref(), field)?;
+        }
+        Ok(EndpointsKey { kind: BackendKind::Service, object: name, port: number, transport })
+    }
+
+    /// An XBackend has one port of its own. Whether it can be used is said in its status, too; here it decides whether
+    /// there is a place to go to.
+    fn xbackend(
+        &mut self,
+        reference: &BackendObjectReference,
+        name: ObjectName,
+        field: &str,
+    ) -> Result<EndpointsKey, Problem> {
+        self.referents.insert((BackendKind::XBackend, name.clone()));
+        let backend = self.reader.object::<XBackend>(&name).ok_or_else(|| {
+            Problem::new("BackendNotFound", format!("{field}: XBackend {name} does not exist; create it"))
+        })?;
+        if reference.port.is_some() {
+            let message = format!("{field}.port: an XBackend has its own port; remove the field");
+            return Err(Problem::new("UnsupportedValue", message));
+        }
+        let number = backend.spec.port.number.ok_or_else(|| {
+            let message = format!("{field}: XBackend {name} has no spec.port.number; write one");
+            Problem::new("BackendNotFound", message)
+        })?;
+        if let Some(protocol) = &backend.spec.protocol
+            && let Some(why) = unfit(self.route.kind, protocol)
+        {
+            let message = format!("{field}: XBackend {name} speaks {protocol}, {why}");
+            return Err(Problem::new("UnsupportedProtocol", message));
+        }
+        if self.route.kind == RouteKind::UDPRoute {
+            let message =
+                format!("{field}: XBackend {name} is reached by TCP; use a Service with a UDP port");
+            return Err(Problem::new("UnsupportedProtocol", message));
+        }
+        if let Some(problem) = self.reader.xbackend(&name).and_then(|outcome| outcome.hostname.as_ref().err())
+        {
+            let message = format!("{field}: XBackend {name} leads nowhere: {}", problem.message);
+            return Err(Problem::new("BackendNotFound", message));
+        }
+        Ok(EndpointsKey {
+            kind: BackendKind::XBackend,
+            object: name,
+            port: number,
+            transport: Transport::TCP,
+        })
     }
 
     fn check_protocol(
@@ -121,5 +175,19 @@ impl Scope<'_, '_> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Why a route of this kind cannot lead to an XBackend of this protocol. Streams carry everything.
+fn unfit(route: RouteKind, protocol: &XBackendProtocol) -> Option<&'static str> {
+    use XBackendProtocol as P;
+    match (route, protocol) {
+        (RouteKind::HTTPRoute | RouteKind::GRPCRoute, P::Tcp) => {
+            Some("which carries no requests; use a TCPRoute")
+        }
+        (RouteKind::GRPCRoute, P::Http11 | P::Mcp | P::Wss) => {
+            Some("which carries no gRPC; use GRPC, HTTP2 or H2C")
+        }
+        _ => None,
     }
 }

@@ -9,6 +9,7 @@ mod http;
 mod matches;
 mod outcome;
 mod scope;
+mod stream;
 mod translate;
 mod verdicts;
 mod view;

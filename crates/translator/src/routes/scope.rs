@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeSet};
 
-use lasthop_dataplane_api::{BackendKey, ObjectName, RouteKey};
+use lasthop_dataplane_api::{BackendKey, BackendKind, ObjectName, RouteKey};
 
 use crate::{index::Reader, problem::Problem};
 
@@ -19,8 +19,8 @@ pub(super) struct Scope<'r, 'a> {
     pub invalid: Vec<(usize, Problem)>,
     /// The backends the rules lead to.
     pub backends: BTreeSet<BackendKey>,
-    /// The Services they name.
-    pub services: BTreeSet<ObjectName>,
+    /// The Services and XBackends they name.
+    pub referents: BTreeSet<(BackendKind, ObjectName)>,
 }
 
 impl<'r, 'a> Scope<'r, 'a> {
@@ -33,7 +33,7 @@ impl<'r, 'a> Scope<'r, 'a> {
             unresolved: Vec::new(),
             invalid: Vec::new(),
             backends: BTreeSet::new(),
-            services: BTreeSet::new(),
+            referents: BTreeSet::new(),
         }
     }
 

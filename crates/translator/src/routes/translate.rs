@@ -5,13 +5,14 @@ use std::{
     sync::Arc,
 };
 
-use lasthop_dataplane_api::{Attachment, HttpRule, ListenerKey, ObjectName, RouteKey, RuleKey};
+use lasthop_dataplane_api::{Attachment, HttpRule, L4Rule, ListenerKey, ObjectName, RouteKey, RuleKey};
 
 use super::{
     RouteOutcome,
     attach::{self, Parent},
     http::RuleBody,
     scope::Scope,
+    stream::StreamBody,
     verdicts,
     view::{RouteView, Rules},
 };
@@ -30,14 +31,25 @@ pub(crate) fn translate(reader: &Reader<'_>, key: &RouteKey) -> Option<RouteOutc
     for (gateway, attachments) in &accepting {
         let mut scope = Scope::new(reader, key, gateway);
         let bodies = bodies(&mut scope, &route);
-        outcome.uses.services.extend(scope.services.iter().map(|name| (name.clone(), (*gateway).clone())));
+        outcome.uses.referents.extend(scope.referents.iter().map(|to| (to.clone(), (*gateway).clone())));
+        if passes_tls(&parents, gateway) {
+            let passed = scope.referents.iter().map(|to| (to.clone(), (*gateway).clone()));
+            outcome.uses.passed.extend(passed);
+        }
         if !attachments.is_empty() {
             outcome.uses.backends.append(&mut scope.backends);
-            outcome.rules.extend(bodies.into_iter().map(|(index, body)| {
+            for (index, body) in bodies {
                 let index = u32::try_from(index).unwrap_or(u32::MAX);
                 let key = RuleKey { route: key.clone(), gateway: (*gateway).clone(), index };
-                Arc::new(assemble(key, &route, attachments, body))
-            }));
+                match body {
+                    Body::Http(body) => {
+                        outcome.rules.push(Arc::new(http_rule(key, &route, attachments, *body)));
+                    }
+                    Body::Stream(body) => {
+                        outcome.l4_rules.push(Arc::new(l4_rule(key, &route, attachments, body)));
+                    }
+                }
+            }
         }
         scopes.push(scope);
     }
@@ -73,6 +85,13 @@ fn attachments<'p>(parents: &'p [Parent<'_>]) -> BTreeMap<&'p ObjectName, Vec<At
     by_gateway
 }
 
+/// Whether clients' TLS goes through some listener of the Gateway that the route is attached to.
+fn passes_tls(parents: &[Parent<'_>], gateway: &ObjectName) -> bool {
+    let of_gateway = parents.iter().filter(|parent| parent.gateway == *gateway);
+    let listeners = of_gateway.filter_map(|parent| parent.attached.as_ref().ok()).flatten();
+    listeners.into_iter().any(|listener| listener.passes_tls)
+}
+
 fn attached(parents: &[Parent<'_>]) -> BTreeSet<ListenerKey> {
     let listeners = parents.iter().filter_map(|parent| parent.attached.as_ref().ok()).flatten();
     listeners.map(|listener| listener.key.clone()).collect()
@@ -86,27 +105,29 @@ fn rule_count(route: &RouteView<'_>) -> usize {
     }
 }
 
+/// A rule without its place.
+enum Body {
+    Http(Box<RuleBody>),
+    Stream(StreamBody),
+}
+
 /// The rules that can be matched, by their place in the route.
-fn bodies(scope: &mut Scope<'_, '_>, route: &RouteView<'_>) -> Vec<(usize, RuleBody)> {
+fn bodies(scope: &mut Scope<'_, '_>, route: &RouteView<'_>) -> Vec<(usize, Body)> {
+    let http = |body| Body::Http(Box::new(body));
     let mut bodies = Vec::new();
     for index in 0..rule_count(route) {
         scope.rule = index;
         let body = match &route.rules {
-            Rules::Http(rules) => rules.get(index).and_then(|rule| scope.http_rule(rule)),
-            Rules::Grpc(rules) => rules.get(index).and_then(|rule| scope.grpc_rule(rule)),
-            Rules::Streams(rules) => {
-                if let Some(references) = rules.get(index) {
-                    scope.check(references);
-                }
-                None
-            }
+            Rules::Http(rules) => rules.get(index).and_then(|rule| scope.http_rule(rule)).map(http),
+            Rules::Grpc(rules) => rules.get(index).and_then(|rule| scope.grpc_rule(rule)).map(http),
+            Rules::Streams(rules) => rules.get(index).map(|rule| Body::Stream(scope.stream_rule(rule))),
         };
         bodies.extend(body.map(|body| (index, body)));
     }
     bodies
 }
 
-fn assemble(key: RuleKey, route: &RouteView<'_>, attachments: &[Attachment], body: RuleBody) -> HttpRule {
+fn http_rule(key: RuleKey, route: &RouteView<'_>, attachments: &[Attachment], body: RuleBody) -> HttpRule {
     HttpRule {
         key,
         name: body.name,
@@ -117,5 +138,15 @@ fn assemble(key: RuleKey, route: &RouteView<'_>, attachments: &[Attachment], bod
         backends: body.backends,
         timeouts: body.timeouts,
         retry: body.retry,
+    }
+}
+
+fn l4_rule(key: RuleKey, route: &RouteView<'_>, attachments: &[Attachment], body: StreamBody) -> L4Rule {
+    L4Rule {
+        key,
+        name: body.name,
+        created: names::created(route.metadata),
+        attachments: attachments.to_vec(),
+        backends: body.backends,
     }
 }

@@ -24,12 +24,31 @@ pub(crate) struct RouteView<'a> {
 pub(crate) enum Rules<'a> {
     Http(&'a [HttpRouteRule]),
     Grpc(&'a [GrpcRouteRule]),
-    /// Of TLS, TCP and UDP routes: where connections go.
-    Streams(Vec<&'a [BackendRef]>),
+    /// Of TLS, TCP and UDP routes.
+    Streams(Vec<StreamRule<'a>>),
+}
+
+/// A rule of a TLS, TCP or UDP route: where connections go.
+#[derive(Debug)]
+pub(crate) struct StreamRule<'a> {
+    pub name: Option<&'a str>,
+    pub backend_refs: &'a [BackendRef],
 }
 
 /// A route by its key.
 pub(crate) fn view<'a>(reader: &Reader<'a>, key: &RouteKey) -> Option<RouteView<'a>> {
+    macro_rules! streams {
+        ($route:expr) => {
+            Rules::Streams(
+                $route
+                    .spec
+                    .rules
+                    .iter()
+                    .map(|rule| StreamRule { name: rule.name.as_deref(), backend_refs: &rule.backend_refs })
+                    .collect(),
+            )
+        };
+    }
     macro_rules! view {
         ($kind:ty, $hostnames:expr, $rules:expr) => {{
             let route = reader.object::<$kind>(&key.object)?;
@@ -52,14 +71,8 @@ pub(crate) fn view<'a>(reader: &Reader<'a>, key: &RouteKey) -> Option<RouteView<
         RouteKind::GRPCRoute => {
             view!(GrpcRoute, |route| &route.spec.hostnames, |route| Rules::Grpc(&route.spec.rules))
         }
-        RouteKind::TLSRoute => view!(TlsRoute, |route| &route.spec.hostnames, |route| Rules::Streams(
-            route.spec.rules.iter().map(|rule| &*rule.backend_refs).collect()
-        )),
-        RouteKind::TCPRoute => view!(TcpRoute, |_| &[], |route| Rules::Streams(
-            route.spec.rules.iter().map(|rule| &*rule.backend_refs).collect()
-        )),
-        RouteKind::UDPRoute => view!(UdpRoute, |_| &[], |route| Rules::Streams(
-            route.spec.rules.iter().map(|rule| &*rule.backend_refs).collect()
-        )),
+        RouteKind::TLSRoute => view!(TlsRoute, |route| &route.spec.hostnames, |route| streams!(route)),
+        RouteKind::TCPRoute => view!(TcpRoute, |_| &[], |route| streams!(route)),
+        RouteKind::UDPRoute => view!(UdpRoute, |_| &[], |route| streams!(route)),
     })
 }

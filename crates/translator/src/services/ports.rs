@@ -2,16 +2,23 @@
 
 use k8s_openapi::api::core::v1::ServicePort;
 use lasthop_api_model::Service;
-use lasthop_dataplane_api::AppProtocol;
+use lasthop_dataplane_api::{AppProtocol, Transport};
 
 /// All ports.
 pub(crate) fn ports(service: &Service) -> &[ServicePort] {
     service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default()
 }
 
-/// The TCP port of this number.
-pub(crate) fn tcp_port(service: &Service, number: u16) -> Option<&ServicePort> {
-    ports(service).iter().find(|port| port.port == i32::from(number) && is_tcp(port))
+/// The port of this number.
+pub(crate) fn port(service: &Service, number: u16, transport: Transport) -> Option<&ServicePort> {
+    ports(service).iter().find(|port| port.port == i32::from(number) && speaks(port, transport))
+}
+
+fn speaks(port: &ServicePort, transport: Transport) -> bool {
+    match transport {
+        Transport::TCP => is_tcp(port),
+        Transport::UDP => is_udp(port),
+    }
 }
 
 /// Whether it is a TCP port, as ports are that do not say.

@@ -29,8 +29,7 @@ pub mod types {
     /// On a Gateway.
     pub const GATEWAY: &[&str] = &[ACCEPTED, PROGRAMMED, RESOLVED_REFS, INSECURE_FRONTEND];
     /// On a listener.
-    pub const LISTENER: &[&str] =
-        &[ACCEPTED, PROGRAMMED, RESOLVED_REFS, CONFLICTED, OVERLAPPING_TLS_CONFIG];
+    pub const LISTENER: &[&str] = &[ACCEPTED, PROGRAMMED, RESOLVED_REFS, CONFLICTED, OVERLAPPING_TLS_CONFIG];
     /// On a ListenerSet.
     pub const LISTENER_SET: &[&str] = &[ACCEPTED, PROGRAMMED];
     /// On a route at one parent.

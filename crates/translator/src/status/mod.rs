@@ -10,6 +10,7 @@ mod merge;
 mod policy;
 mod route;
 mod sent;
+mod xbackend;
 
 pub(crate) use class::class_status;
 pub(crate) use condition::Verdict;
@@ -20,3 +21,4 @@ pub(crate) use merge::Said;
 pub(crate) use policy::policy_status;
 pub(crate) use route::route_status;
 pub(crate) use sent::Statuses;
+pub(crate) use xbackend::xbackend_status;

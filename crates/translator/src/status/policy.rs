@@ -1,7 +1,7 @@
 //! Statuses of BackendTLSPolicies.
 
 use lasthop_api_model::{BackendTlsPolicy, ParentReference, PolicyStatus, ResourceKind};
-use lasthop_dataplane_api::ObjectName;
+use lasthop_dataplane_api::{BackendKind, ObjectName};
 
 use super::{Said, Verdict, merge, types};
 use crate::{
@@ -36,7 +36,7 @@ pub(crate) fn policy_status(reader: &Reader<'_>, name: &ObjectName) -> Option<Po
     Some(PolicyStatus { ancestors: merge::entries(old, controller, types::POLICY, &said, generation) })
 }
 
-fn ancestor(gateway: &ObjectName) -> ParentReference {
+pub(super) fn ancestor(gateway: &ObjectName) -> ParentReference {
     ParentReference {
         namespace: Some(gateway.namespace.to_string()),
         name: gateway.name.to_string(),
@@ -50,18 +50,26 @@ fn verdicts(
     outcome: &PolicyOutcome,
     gateway: &ObjectName,
 ) -> Vec<Verdict> {
-    let targets: Vec<&Target> =
-        outcome.targets.iter().filter(|target| reader.users(&target.service).contains(&gateway)).collect();
+    let used = |target: &&Target| reader.users(BackendKind::Service, &target.service).contains(&gateway);
+    let targets: Vec<&Target> = outcome.targets.iter().filter(used).collect();
     let accepted = match problem(reader, name, outcome, gateway, &targets) {
         Some(problem) => Verdict::problem(types::ACCEPTED, &problem),
         None => {
-            let warnings: Vec<&str> = targets
+            let mut warnings: Vec<String> = targets
                 .iter()
                 .filter_map(|target| match &target.state {
-                    TargetState::Found(warning) => warning.as_deref(),
+                    TargetState::Found(warning) => warning.clone(),
                     TargetState::Bad(_) => None,
                 })
                 .collect();
+            let passed = targets.iter().filter(|target| reader.is_passed(&target.service, gateway));
+            warnings.extend(passed.map(|target| {
+                format!(
+                    "TLS listeners of mode Passthrough hand on the client's own TLS to Service {}; the policy does \
+                     not hold behind them",
+                    target.service
+                )
+            }));
             let message = if warnings.is_empty() {
                 "The policy is in force".to_owned()
             } else {
@@ -105,7 +113,7 @@ fn problem(
     if let Err(problem) = &outcome.compiled {
         return Some(problem.clone());
     }
-    let refused = reader.refusals(name).find(|(key, _)| key.gateway == *gateway);
+    let refused = reader.refusals(name.to_string()).find(|(key, _)| key.gateway == *gateway);
     refused.map(|(key, refusal)| {
         let message =
             format!("the TLS stack cannot set up {}: {}: {}", key.endpoints, refusal.reason, refusal.message);

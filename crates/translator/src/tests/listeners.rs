@@ -110,20 +110,73 @@ fn a_certificate_of_another_namespace_needs_a_grant() {
 fn protocols_we_do_not_speak_are_refused_and_take_no_routes() {
     let world = World::of(&[
         &gateway(
-            "  - {name: http, port: 80, protocol: HTTP}\n  - {name: tcp, port: 9000, protocol: TCP}\n\
-             \x20 - {name: tls, port: 443, protocol: TLS, tls: {mode: Passthrough}}",
+            "  - {name: http, port: 80, protocol: HTTP}\n  - {name: quic, port: 9000, protocol: example.com/quic}",
         ),
-        &ROUTE.replace("name: gw}", "name: gw, sectionName: tcp}"),
+        &ROUTE.replace("name: gw}", "name: gw, sectionName: quic}"),
         SERVICE,
     ]);
-    for listener in ["tcp", "tls"] {
-        assert_eq!(world.listener("gw", listener)[0], "Accepted=False/UnsupportedProtocol");
-        assert!(world.listener_status("gw", listener).supported_kinds.is_empty());
-    }
+    assert_eq!(world.listener("gw", "quic")[0], "Accepted=False/UnsupportedProtocol");
+    assert!(world.listener_status("gw", "quic").supported_kinds.is_empty());
     assert_eq!(world.gateway("gw")[0], "Accepted=True/ListenersNotValid");
     assert_eq!(world.route("route")[0], "Accepted=False/NotAllowedByListeners");
-    let only = World::of(&[&gateway("  - {name: udp, port: 53, protocol: UDP}")]);
+    let only = World::of(&[&gateway("  - {name: quic, port: 53, protocol: example.com/quic}")]);
     assert_eq!(only.gateway("gw")[..2], ["Accepted=False/ListenersNotValid", "Programmed=False/Invalid"]);
+}
+
+#[test]
+fn protocols_of_one_port_conflict_unless_traffic_tells_them_apart() {
+    let tls = "tls: {certificateRefs: [{name: tls}]}";
+    let ca = Ca::new("ca").secret("default", "tls", "b.example");
+    let serving = |listeners: &[&str]| -> Vec<String> {
+        let lines: Vec<String> = listeners.iter().map(|listener| format!("  - {{{listener}}}")).collect();
+        let world = World::of(&[&gateway(&lines.join("\n")), &ca]);
+        let listeners = world.translator.snapshot().listeners.keys();
+        listeners.map(|listener| listener.name.to_string()).collect()
+    };
+    let https = format!("name: https, port: 443, protocol: HTTPS, hostname: a.example, {tls}");
+    let pass = "name: pass, port: 443, protocol: TLS, tls: {mode: Passthrough}, hostname: b.example";
+    let end = format!("name: end, port: 443, protocol: TLS, hostname: c.example, {tls}")
+        .replace("{certificateRefs", "{mode: Terminate, certificateRefs");
+    let udp = "name: udp, port: 443, protocol: UDP";
+    let tcp = "name: tcp, port: 443, protocol: TCP";
+    let other = "name: other, port: 80, protocol: HTTP";
+    assert_eq!(serving(&[&https, pass, &end, udp]), ["end", "https", "pass", "udp"]);
+    assert_eq!(serving(&[&https, pass, tcp, other]), ["other"]);
+    assert_eq!(serving(&[tcp, udp]), ["tcp", "udp"]);
+    assert_eq!(
+        serving(&[pass, &https.replace("HTTPS", "HTTP").replace(&format!(", {tls}"), ""), other]),
+        ["other"]
+    );
+    // HTTPS and TLS of one host cannot be told apart.
+    assert_eq!(serving(&[&https, &pass.replace("b.example", "a.example"), other]), ["other"]);
+}
+
+#[test]
+fn gateways_share_ports_by_the_same_rules() {
+    let second = |listener: &str| {
+        let head = GATEWAY.split("  listeners:").next().unwrap().replace("{name: gw}", "{name: z}");
+        format!("{head}  listeners:\n  - {{name: z, port: 443, {listener}}}\n")
+    };
+    let first = |listener: &str| gateway(&format!("  - {{name: a, port: 443, {listener}}}"));
+    for (one, two, serves) in [
+        ("protocol: TCP", "protocol: UDP", true),
+        ("protocol: TCP", "protocol: TCP", false),
+        ("protocol: UDP", "protocol: UDP", false),
+        ("protocol: HTTP", "protocol: TCP", false),
+        ("protocol: HTTP", "protocol: UDP", true),
+        ("protocol: TLS, tls: {mode: Passthrough}", "protocol: TLS, tls: {mode: Passthrough}", false),
+        (
+            "protocol: TLS, tls: {mode: Passthrough}",
+            "protocol: HTTPS, hostname: a.example, tls: {certificateRefs: [{name: tls}]}",
+            true,
+        ),
+    ] {
+        let world =
+            World::of(&[&first(one), &second(two), &Ca::new("ca").secret("default", "tls", "a.example")]);
+        assert!(world.serves("gw", "a"), "{one} {two}");
+        assert_eq!(world.serves("z", "z"), serves, "{one} {two}");
+        assert_eq!(world.gateway("z")[0].starts_with("Accepted=True"), serves);
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use lasthop_api_model::BackendTlsPolicy;
-use lasthop_dataplane_api::ObjectName;
+use lasthop_dataplane_api::{BackendKind, ObjectName};
 
 use super::PolicyOutcome;
 use crate::index::Reader;
@@ -25,7 +25,10 @@ pub(crate) fn ancestors(
             status.ancestors.iter().filter(|entry| entry.controller_name != *ours).count()
         },
     );
-    let gateways: BTreeSet<&ObjectName> =
-        outcome.targets.iter().flat_map(|target| reader.users(&target.service)).collect();
+    let gateways: BTreeSet<&ObjectName> = outcome
+        .targets
+        .iter()
+        .flat_map(|target| reader.users(BackendKind::Service, &target.service))
+        .collect();
     gateways.into_iter().take(LIMIT.saturating_sub(foreign)).cloned().collect()
 }

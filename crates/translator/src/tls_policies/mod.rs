@@ -11,6 +11,6 @@ mod trust;
 
 pub(crate) use ancestors::ancestors;
 pub(crate) use claims::{Claims, claims};
-pub(crate) use compile::translate;
+pub(crate) use compile::{Validation, compile, translate};
 pub(crate) use options::OPTION_PREFIX;
 pub(crate) use outcome::{Compiled, PolicyOutcome, Target, TargetState};

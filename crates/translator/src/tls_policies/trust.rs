@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use lasthop_api_model::{BackendTlsPolicy, ResourceKey, WellKnownCaCertificates};
+use lasthop_api_model::WellKnownCaCertificates;
 use lasthop_tls_verify::TrustAnchors;
 
-use super::options;
+use super::Validation;
 use crate::{
     authorities::{self, AuthorityError, AuthorityRef},
     index::Reader,
@@ -23,30 +23,25 @@ pub(super) struct Trust {
     pub unresolved: Option<Problem>,
 }
 
-/// The anchors of a policy: all those of its references together, or the system's.
+/// The anchors of a validation: all those of its references together, from the first of `keys` that exists in each, or
+/// the system's.
 ///
 /// References that cannot be used are reported; the policy is honoured with the others, because trust in fewer CAs
 /// accepts no peer that trust in all of them would refuse. Without any that can be used the policy is refused.
-pub(super) fn resolve(reader: &Reader<'_>, policy: &BackendTlsPolicy, key: &ResourceKey) -> Trust {
-    let validation = &policy.spec.validation;
-    let keys = match options::ca_keys(policy) {
-        Ok(keys) => keys,
-        Err(problem) => {
-            return Trust { anchors: Err(problem), authorities: Vec::new(), unresolved: None };
-        }
-    };
+pub(super) fn resolve(reader: &Reader<'_>, of: Validation<'_>, keys: &[&str]) -> Trust {
+    let Validation { key, field: place, wanted: validation } = of;
     if validation.ca_certificate_refs.is_empty()
         && let Some(well_known) = &validation.well_known_ca_certificates
     {
-        return well_known_anchors(reader, well_known);
+        return well_known_anchors(reader, well_known, place);
     }
     let mut found = Vec::new();
     let mut problems = Vec::new();
     for (index, reference) in validation.ca_certificate_refs.iter().enumerate() {
-        let field = format!("spec.validation.caCertificateRefs[{index}]");
+        let field = format!("{place}.caCertificateRefs[{index}]");
         let (group, kind, name) = (&*reference.group, &*reference.kind, &*reference.name);
         let to = AuthorityRef { group, kind, namespace: &key.namespace, name };
-        match authorities::resolve(reader, to, key, &field, &keys) {
+        match authorities::resolve(reader, to, key, &field, keys) {
             Ok(authority) => found.push(authority),
             Err(error @ AuthorityError::Kind(_)) => {
                 problems.push(Problem::new("InvalidKind", error.message()))
@@ -60,7 +55,7 @@ pub(super) fn resolve(reader: &Reader<'_>, policy: &BackendTlsPolicy, key: &Reso
     let unresolved = problems.first().map(|first| Problem::new(first.reason, messages(&problems)));
     let anchors = if found.is_empty() {
         Err(unresolved.as_ref().map_or_else(
-            || Problem::new("NoValidCACertificate", "spec.validation names no CA certificate"),
+            || Problem::new("NoValidCACertificate", format!("{place} names no CA certificate")),
             |problem| Problem::new("NoValidCACertificate", problem.message.clone()),
         ))
     } else {
@@ -73,8 +68,8 @@ pub(super) fn resolve(reader: &Reader<'_>, policy: &BackendTlsPolicy, key: &Reso
     Trust { anchors, authorities, unresolved }
 }
 
-fn well_known_anchors(reader: &Reader<'_>, well_known: &WellKnownCaCertificates) -> Trust {
-    let field = "spec.validation.wellKnownCACertificates";
+fn well_known_anchors(reader: &Reader<'_>, well_known: &WellKnownCaCertificates, place: &str) -> Trust {
+    let field = format!("{place}.wellKnownCACertificates");
     let anchors = match well_known {
         WellKnownCaCertificates::System => reader
             .cache()
