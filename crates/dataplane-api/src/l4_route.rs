@@ -33,7 +33,8 @@ pub struct L4Rule {
 pub struct L4Backend {
     /// Its share is this over the sum of the rule's weights; 0 gets nothing.
     pub weight: u32,
-    /// Where it is. Behind a TLS listener that passes through, and for UDP, a backend's own TLS policy cannot be
-    /// followed: its [`crate::BackendTls`] is for the translator to refuse, where the API asks for it.
+    /// Where it is. Behind a TLS listener that passes through the client's own TLS is sent on as it is, whatever the
+    /// backend's [`crate::BackendTls`] says: the same backend may be verified, or refused, for connections that the
+    /// gateway encrypts. For UDP it is plaintext or refused.
     pub target: BackendTarget,
 }
