@@ -8,8 +8,10 @@ use rcgen::{
 };
 use std::sync::Arc;
 
+mod demands;
 mod raw_names;
 
+use demands::lists_pins_and_depths;
 use raw_names::odd_names;
 
 use super::{
@@ -253,7 +255,7 @@ fn constraints() -> Cases {
 
 #[test]
 fn every_case_has_a_name_of_its_own() {
-    let groups = [chains(), self_signed(), names(), odd_names(), constraints()];
+    let groups = [chains(), self_signed(), names(), odd_names(), constraints(), lists_pins_and_depths()];
     let mut names: Vec<&str> = groups.iter().flat_map(|cases| &cases.0).map(|case| case.name).collect();
     let cases = names.len();
     names.sort_unstable();
@@ -299,4 +301,4 @@ macro_rules! matrix {
     )*};
 }
 
-matrix! { chains self_signed names odd_names constraints }
+matrix! { chains self_signed names odd_names constraints lists_pins_and_depths }
