@@ -1,5 +1,7 @@
 //! Listeners: where clients connect.
 
+mod shrinks;
+
 use std::{net::IpAddr, sync::Arc};
 
 use lasthop_tls_verify::{CertifiedKey, TrustAnchors};

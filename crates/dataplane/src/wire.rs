@@ -43,7 +43,7 @@ pub(crate) struct Activity {
     /// When the first byte came after the last request ended; `u64::MAX` for none.
     first_byte: AtomicU64,
     requests: AtomicU32,
-    /// What the peer said in TLS before it broke the connection off.
+    /// What the peer did to TLS that ended the connection.
     statement: OnceLock<TlsError>,
 }
 
@@ -94,13 +94,23 @@ impl Activity {
     /// Why a connection to a backend ended without a response: for what the backend said in TLS, if it did. In TLS 1.3
     /// it refuses our certificate, or the lack of one, only after the handshake is done for us (RFC 8446 §4.4.2.4).
     pub(crate) fn broken_off(&self) -> FailureReason {
+        match self.cut_short() {
+            // There is nothing that could have been cut.
+            FailureReason::UpstreamTls(TlsError::Truncated) => FailureReason::UpstreamReset,
+            reason => reason,
+        }
+    }
+
+    /// Why a connection to a backend ended within a response. An end without close_notify may be somebody else's
+    /// doing (RFC 8446 §6.1).
+    pub(crate) fn cut_short(&self) -> FailureReason {
         self.statement.get().cloned().map_or(FailureReason::UpstreamReset, FailureReason::UpstreamTls)
     }
 
     fn note_error(&self, error: &io::Error) {
-        if let Some(said @ (TlsError::ClientCertRefused(_) | TlsError::PeerAlert(_))) = classify_io(error) {
+        if let Some(error) = classify_io(error) {
             // The first one counts.
-            let _ = self.statement.set(said);
+            let _ = self.statement.set(error);
         }
     }
 

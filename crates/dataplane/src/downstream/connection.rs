@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use lasthop_dataplane_api::FailureReason;
+use lasthop_dataplane_api::{ClientValidation, FailureReason};
 use lasthop_tls_backends::Alpn;
 use lasthop_tls_verify::TlsError;
 use tokio::net::TcpStream;
@@ -30,10 +30,34 @@ pub(crate) struct ClientConnection {
     /// The listener that its SNI chose; `None` without TLS.
     pub listener: Option<Rc<ListenerView>>,
     pub activity: Arc<Activity>,
+    admission: Admission,
     _open: Open,
 }
 
+/// What a client had to prove to be let in.
+struct Admission {
+    validation: Option<ClientValidation>,
+    /// As of this update of the listeners it was enough.
+    checked: Cell<u64>,
+    outdated: Cell<bool>,
+}
+
 impl ClientConnection {
+    /// Whether the listener asks for more by now than the client had to prove: nothing is served to it any more, it has
+    /// to come again.
+    pub(crate) fn is_outdated(&self) -> bool {
+        let Admission { validation, checked, outdated } = &self.admission;
+        let now = self.worker.listener_updates.get();
+        if checked.replace(now) != now
+            && let Some(listener) = &self.listener
+            && let Some(listener) = self.worker.view.borrow().listeners.get(&listener.key)
+            && ClientValidation::shrinks(validation.as_ref(), listener.validation.as_ref())
+        {
+            outdated.set(true);
+        }
+        outdated.get()
+    }
+
     /// Whether the client speaks TLS with us.
     pub(crate) fn is_tls(&self) -> bool {
         self.listener.is_some()
@@ -81,6 +105,8 @@ pub(super) async fn run(worker: Rc<Worker>, stream: TcpStream, client: SocketAdd
     let open = Open::new(worker.clone());
     let Some(local) = local_address(&stream, socket) else { return };
     let tls = worker.view.borrow().port_tls(local);
+    let mut admission =
+        Admission { validation: None, checked: worker.listener_updates.get().into(), outdated: false.into() };
     let activity = Activity::new();
     let (wire, http2, listener) = match tls {
         None => {
@@ -101,7 +127,10 @@ pub(super) async fn run(worker: Rc<Worker>, stream: TcpStream, client: SocketAdd
                 Ok((stream, info)) => {
                     worker.counters.handshakes.count((Side::Downstream, "ok", info.resumed));
                     let listener = tls.entries.get(info.entry);
-                    let listener = listener.and_then(|key| worker.view.borrow().listeners.get(key).cloned());
+                    let listener = listener.and_then(|(key, validation)| {
+                        admission.validation.clone_from(validation);
+                        worker.view.borrow().listeners.get(key).cloned()
+                    });
                     // Gone while the handshake went on.
                     let Some(listener) = listener else { return };
                     (Wire::tls(stream, activity.clone()), info.alpn == Some(Alpn::Http2), Some(listener))
@@ -113,8 +142,15 @@ pub(super) async fn run(worker: Rc<Worker>, stream: TcpStream, client: SocketAdd
             }
         }
     };
-    let connection =
-        Rc::new(ClientConnection { worker: worker.clone(), client, local, listener, activity, _open: open });
+    let connection = Rc::new(ClientConnection {
+        worker: worker.clone(),
+        client,
+        local,
+        listener,
+        activity,
+        admission,
+        _open: open,
+    });
     let service = {
         let connection = connection.clone();
         service_fn(move |request| proxy::answer(connection.clone(), request))
@@ -200,7 +236,7 @@ async fn drive(client: &ClientConnection, http2: bool, connection: impl Graceful
     let ending = Cell::new(false);
     poll_fn(|cx| {
         loop {
-            if worker.draining.get() && !ending.replace(true) {
+            if (worker.draining.get() || client.is_outdated()) && !ending.replace(true) {
                 connection.as_mut().end();
             }
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {

@@ -180,6 +180,7 @@ impl Exchange {
         match &connection.listener {
             // The certificate that the client checked is another listener's.
             Some(listener) if listener.key != *key => return Err(FailureReason::Misdirected),
+            Some(_) if connection.is_outdated() => return Err(FailureReason::Misdirected),
             Some(_) => {}
             None => self.listener = view.listeners.get(key).cloned(),
         }

@@ -54,6 +54,8 @@ pub(crate) struct Worker {
     pub series: RefCell<QuickMap<[usize; 3], Arc<RequestCounters>>>,
     /// Connections and upgraded tunnels of clients.
     pub open: Cell<usize>,
+    /// How often listeners changed.
+    pub listener_updates: Cell<u64>,
     /// No new requests are taken.
     pub draining: Cell<bool>,
     pub http1_server: server::conn::http1::Builder,
@@ -143,6 +145,7 @@ impl Worker {
             retired: RefCell::default(),
             series: RefCell::default(),
             open: Cell::new(0),
+            listener_updates: Cell::new(0),
             draining: Cell::new(false),
             http1_server,
             http2_server,

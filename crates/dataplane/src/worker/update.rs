@@ -56,9 +56,11 @@ impl Worker {
         for (key, listener) in &update.listeners {
             view.routes.set_listener(key, listener.as_deref());
             match listener {
-                Some(_) => {
+                Some(listener) => {
                     let counters = self.metrics.listener(self.index, key);
-                    view.listeners.insert(key.clone(), Rc::new(ListenerView { key: key.clone(), counters }));
+                    let validation = listener.tls.as_ref().and_then(|tls| tls.client_validation.clone());
+                    let listener = Rc::new(ListenerView { key: key.clone(), counters, validation });
+                    view.listeners.insert(key.clone(), listener);
                 }
                 None => drop(view.listeners.remove(key)),
             }
@@ -66,11 +68,20 @@ impl Worker {
         for (port, plan) in &update.ports {
             match plan {
                 Some(plan) => {
-                    let tls = PortTls { tls: plan.tls.clone(), entries: plan.entries.clone() };
-                    view.ports.insert(*port, Rc::new(tls));
+                    let entry = |key: &ListenerKey| {
+                        let listener = view.listeners.get(key);
+                        (key.clone(), listener.and_then(|listener| listener.validation.clone()))
+                    };
+                    let entries = plan.entries.iter().map(entry).collect();
+                    view.ports.insert(*port, Rc::new(PortTls { tls: plan.tls.clone(), entries }));
                 }
                 None => drop(view.ports.remove(port)),
             }
+        }
+        if !update.listeners.is_empty() {
+            // Connections look whether their listener asks for more by now.
+            self.listener_updates.set(self.listener_updates.get() + 1);
+            self.deadlines.wake_all();
         }
         for (key, rule) in &update.rules {
             view.routes.set_rule(key, rule.clone());

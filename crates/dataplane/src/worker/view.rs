@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use lasthop_dataplane_api::{BackendKey, EndpointSet, EndpointsKey, ListenerKey};
+use lasthop_dataplane_api::{BackendKey, ClientValidation, EndpointSet, EndpointsKey, ListenerKey};
 use lasthop_tls_backends::DownstreamTls;
 
 use super::QuickMap;
@@ -46,12 +46,14 @@ pub(crate) struct ListenerView {
     pub key: ListenerKey,
     /// What it counts.
     pub counters: Arc<ListenerCounters>,
+    /// What it asks of clients.
+    pub validation: Option<ClientValidation>,
 }
 
 /// TLS of a port.
 pub(crate) struct PortTls {
     /// Towards clients; `None`: it cannot be set up, connections are closed.
     pub tls: Option<Arc<dyn DownstreamTls>>,
-    /// The listener of each entry of the settings.
-    pub entries: Vec<ListenerKey>,
+    /// The listener of each entry of the settings, and what that asks of clients.
+    pub entries: Vec<(ListenerKey, Option<ClientValidation>)>,
 }

@@ -15,7 +15,7 @@ use boring::{
 };
 use bytes::Bytes;
 use lasthop_dataplane_api::{ClientValidationMode, TlsVersion};
-use lasthop_tls_verify::{PeerRequirements, TlsError, Verifier, VerifyMode};
+use lasthop_tls_verify::{TlsError, Verifier};
 use pki_types::UnixTime;
 use tokio::net::TcpStream;
 
@@ -111,9 +111,8 @@ impl Entry {
                     let parsed = X509::from_der(certificate).map_err(setup)?;
                     context.add_client_ca(&parsed).map_err(setup)?;
                 }
-                let mut requirements = PeerRequirements::new(validation.anchors.clone(), Vec::new());
-                requirements.mode = VerifyMode::Chain;
-                let verifier = Verifier::new(requirements).map_err(|e| PolicyError::Setup(e.to_string()))?;
+                let verifier = Verifier::new(validation.requirements())
+                    .map_err(|e| PolicyError::Setup(e.to_string()))?;
                 Some(Validation {
                     verifier: Arc::new(verifier),
                     mandatory: validation.mode == ClientValidationMode::AllowValidOnly,

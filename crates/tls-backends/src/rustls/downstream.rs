@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use lasthop_dataplane_api::ClientValidationMode;
-use lasthop_tls_verify::{PeerRequirements, TlsError, Verifier, VerifyMode};
+use lasthop_tls_verify::{TlsError, Verifier};
 use pki_types::{CertificateDer, UnixTime};
 use rustls::{
     HandshakeKind, ServerConfig,
@@ -61,9 +61,8 @@ impl Entry {
         let verifier = match &entry.tls.client_validation {
             None => WebPkiClientVerifier::no_client_auth(),
             Some(validation) => {
-                let mut requirements = PeerRequirements::new(validation.anchors.clone(), Vec::new());
-                requirements.mode = VerifyMode::Chain;
-                let verifier = Arc::new(Verifier::new(requirements).map_err(|error| setup(&error))?);
+                let verifier =
+                    Arc::new(Verifier::new(validation.requirements()).map_err(|error| setup(&error))?);
                 let mandatory = validation.mode == ClientValidationMode::AllowValidOnly;
                 fallback = (!mandatory).then(|| verifier.clone());
                 Arc::new(FrontendVerifier::new(verifier, mandatory))
