@@ -39,7 +39,8 @@ pub(crate) struct AuthorityRef<'a> {
     pub name: &'a str,
 }
 
-/// The anchors behind a reference that is permitted, from the first of `keys` that exists. Certificates passed over become notices about `referrer`.
+/// The anchors behind a reference that is permitted, from the first of `keys` that exists. Certificates passed over
+/// become notices about `referrer`.
 pub(crate) fn resolve(
     reader: &Reader<'_>,
     to: AuthorityRef<'_>,
@@ -98,12 +99,13 @@ pub(crate) fn resolve(
 }
 
 /// All anchors together; the same certificate counts once.
-pub(crate) fn union(authorities: &[Authority]) -> Result<Arc<TrustAnchors>, String> {
+pub(crate) fn union(reader: &Reader<'_>, authorities: &[Authority]) -> Result<Arc<TrustAnchors>, String> {
     match authorities {
         [one] => Ok(one.anchors.clone()),
-        all => TrustAnchors::union(all.iter().map(|authority| &*authority.anchors))
-            .map(Arc::new)
-            .map_err(|error| error.to_string()),
+        all => {
+            let sets = all.iter().map(|authority| &*authority.anchors);
+            reader.cache().union(sets).map_err(|error| error.to_string())
+        }
     }
 }
 

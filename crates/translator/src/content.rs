@@ -19,7 +19,10 @@ type KnownAnchors = (Weak<TrustAnchors>, Vec<SkippedCertificate>);
 /// Parsed certificates, kept as long as something in force uses them.
 #[derive(Default)]
 pub(crate) struct ContentCache {
+    /// By the bundle's bytes.
     anchors: RefCell<HashMap<ContentId, KnownAnchors>>,
+    /// By what they hold: the same certificates are one store, in whatever bundles they stand.
+    stores: RefCell<HashMap<ContentId, Weak<TrustAnchors>>>,
     keys: RefCell<HashMap<ContentId, Weak<CertifiedKey>>>,
     // The machine's trust store is read once: a policy compiled later trusts what an earlier one does.
     system: RefCell<Option<Arc<TrustAnchors>>>,
@@ -38,9 +41,28 @@ impl ContentCache {
             return Ok((anchors, skipped.clone()));
         }
         let (anchors, skipped) = TrustAnchors::from_pem(pem)?;
-        let anchors = Arc::new(anchors);
+        let anchors = self.store(anchors);
         self.anchors.borrow_mut().insert(id, (Arc::downgrade(&anchors), skipped.clone()));
         Ok((anchors, skipped))
+    }
+
+    /// All of several sets together; the same certificate counts once.
+    pub(crate) fn union<'a>(
+        &self,
+        sets: impl IntoIterator<Item = &'a TrustAnchors>,
+    ) -> Result<Arc<TrustAnchors>, AnchorError> {
+        TrustAnchors::union(sets).map(|anchors| self.store(anchors))
+    }
+
+    /// The one store with this content.
+    fn store(&self, anchors: TrustAnchors) -> Arc<TrustAnchors> {
+        let mut stores = self.stores.borrow_mut();
+        if let Some(known) = stores.get(&anchors.id()).and_then(Weak::upgrade) {
+            return known;
+        }
+        let anchors = Arc::new(anchors);
+        stores.insert(anchors.id(), Arc::downgrade(&anchors));
+        anchors
     }
 
     /// A certificate chain with its key, from PEM, and the OCSP response to staple, in DER.
@@ -79,12 +101,13 @@ impl ContentCache {
     /// Whether nothing is kept but the machine's own anchors.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.anchors.borrow().is_empty() && self.keys.borrow().is_empty()
+        self.anchors.borrow().is_empty() && self.stores.borrow().is_empty() && self.keys.borrow().is_empty()
     }
 
     /// Drops what nothing uses any more.
     pub(crate) fn prune(&self) {
         self.anchors.borrow_mut().retain(|_, (anchors, _)| anchors.strong_count() > 0);
+        self.stores.borrow_mut().retain(|_, anchors| anchors.strong_count() > 0);
         self.keys.borrow_mut().retain(|_, key| key.strong_count() > 0);
     }
 }
@@ -111,6 +134,23 @@ mod tests {
         assert_eq!(cache.anchors.borrow().len(), 1);
         drop((first, second));
         cache.prune();
-        assert!(cache.anchors.borrow().is_empty());
+        assert!(cache.is_empty());
+    }
+
+    #[test]
+    fn the_same_certificates_are_one_store_however_they_are_bundled() {
+        let cache = ContentCache::default();
+        let (a, b) = (Ca::new("a").pem(), Ca::new("b").pem());
+        let parsed = |pem: String| cache.anchors(pem.as_bytes()).unwrap().0;
+        let whole = parsed(format!("{a}{b}"));
+        assert!(Arc::ptr_eq(&whole, &parsed(format!("# the CAs\n{b}{a}{b}"))));
+        let (a, b) = (parsed(a), parsed(b));
+        assert!(!Arc::ptr_eq(&a, &whole));
+        for sets in [[&a, &b], [&b, &a], [&whole, &a]] {
+            assert!(Arc::ptr_eq(&whole, &cache.union(sets.map(|set| &**set)).unwrap()));
+        }
+        drop((whole, a, b));
+        cache.prune();
+        assert!(cache.is_empty());
     }
 }

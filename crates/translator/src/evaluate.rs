@@ -212,7 +212,9 @@ impl Translator {
             if used {
                 self.tracker.schedule(Node::Backend(key));
             } else {
-                self.tracker.forget(&Node::Backend(key.clone()));
+                let node = Node::Backend(key.clone());
+                self.tracker.forget(&node);
+                self.notices.remove(&node);
                 pending.backends.insert(key, None);
             }
         }

@@ -91,7 +91,7 @@ fn verification(
         let refused = Some(Problem::new("NoValidCACertificate", message));
         return Frontend { validation: None, refused, unresolved };
     }
-    match authorities::union(&found) {
+    match authorities::union(reader, &found) {
         Ok(anchors) => Frontend {
             validation: Some(ClientValidation { anchors: Arc::clone(&anchors), mode }),
             refused: None,

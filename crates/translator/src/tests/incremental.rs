@@ -41,6 +41,7 @@ fn manifests() -> String {
     all.push_str(&class("lasthop.dev/gateway"));
     all.push_str(&class("example.com/other"));
     all.push_str(MORE);
+    all.push_str(STREAMS);
     all
 }
 
@@ -244,6 +245,155 @@ metadata: {name: other, labels: {team: shop}}
 apiVersion: v1
 kind: Namespace
 metadata: {name: default, labels: {team: shop}}
+";
+
+/// Listeners and routes without HTTP, and XBackends.
+const STREAMS: &str = "
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gw, annotations: {lasthop.dev/proxy-protocol: 'tcp, pass'}}
+spec:
+  gatewayClassName: lasthop
+  allowedListeners: {namespaces: {from: All}}
+  listeners:
+  - {name: pass, port: 443, protocol: TLS, tls: {mode: Passthrough}, allowedRoutes: {namespaces: {from: All}}}
+  - {name: end, port: 443, protocol: TLS, hostname: '*.example.com', tls: {mode: Terminate, certificateRefs: [{name: tls}]}}
+  - {name: tcp, port: 9000, protocol: TCP}
+  - {name: udp, port: 9000, protocol: UDP}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gw2, annotations: {lasthop.dev/proxy-protocol: '*, nothing'}}
+spec:
+  gatewayClassName: lasthop
+  defaultScope: All
+  listeners:
+  - {name: tcp, port: 9000, protocol: TCP}
+  - {name: udp, port: 9001, protocol: UDP}
+  - {name: end, port: 443, protocol: TLS, hostname: a.example.com, tls: {mode: Terminate, certificateRefs: [{name: tls}]}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata: {name: set}
+spec:
+  parentRef: {name: gw}
+  listeners:
+  - {name: tcp, port: 9000, protocol: TCP}
+  - {name: more, port: 443, protocol: TLS, hostname: set.example.com, tls: {mode: Passthrough}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TLSRoute
+metadata: {name: tls}
+spec:
+  parentRefs: [{name: gw}, {name: set, kind: ListenerSet}]
+  hostnames: [a.example.com, set.example.com]
+  rules: [{backendRefs: [{name: web, port: 443}, {name: far, namespace: other, port: 80, weight: 2}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TLSRoute
+metadata: {name: tls}
+spec:
+  parentRefs: [{name: gw, sectionName: end}]
+  useDefaultGateways: All
+  hostnames: ['*.com']
+  rules: [{backendRefs: [{group: gateway.networking.x-k8s.io, kind: XBackend, name: pay}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TCPRoute
+metadata: {name: stream}
+spec:
+  parentRefs: [{name: gw}, {name: gw2}]
+  rules: [{backendRefs: [{group: gateway.networking.x-k8s.io, kind: XBackend, name: pay, namespace: other}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: UDPRoute
+metadata: {name: names}
+spec:
+  parentRefs: [{name: gw}]
+  useDefaultGateways: All
+  rules: [{backendRefs: [{name: web, port: 53}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: route}
+spec:
+  parentRefs: [{name: gw}, {name: gw2}]
+  rules:
+  - backendRefs: [{group: gateway.networking.x-k8s.io, kind: XBackend, name: pay}]
+---
+apiVersion: gateway.networking.x-k8s.io/v1alpha1
+kind: XBackend
+metadata: {name: pay}
+spec:
+  type: ExternalHostname
+  externalHostname: {hostname: pay.example.com}
+  port: {number: 443}
+---
+apiVersion: gateway.networking.x-k8s.io/v1alpha1
+kind: XBackend
+metadata: {name: pay}
+spec:
+  type: ExternalHostname
+  externalHostname: {hostname: pay.example.com}
+  port: {number: 443}
+  protocol: HTTP2
+  tls:
+    mode: ClientAndServer
+    clientCertificateRef: {name: client, namespace: other}
+    validation: {hostname: pay.example.com, caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]}
+---
+apiVersion: gateway.networking.x-k8s.io/v1alpha1
+kind: XBackend
+metadata: {name: pay}
+spec:
+  type: EndpointSelector
+  endpointSelector: {matchLabels: {app: pay}}
+  port: {number: 8443}
+---
+apiVersion: gateway.networking.x-k8s.io/v1alpha1
+kind: XBackend
+metadata: {name: pay, namespace: other}
+spec:
+  type: ExternalHostname
+  externalHostname: {hostname: other.example.com}
+  port: {number: 443}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: another}
+spec:
+  targetRefs: [{group: '', kind: Service, name: web, sectionName: udp}]
+  validation:
+    caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]
+    hostname: another.internal
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, annotations: {lasthop.dev/proxy-protocol: v2}}
+spec: {ports: [{name: udp, port: 53, protocol: UDP}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, annotations: {lasthop.dev/proxy-protocol: v1}}
+spec: {ports: [{name: https, port: 443}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-2, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{name: https, port: 8443}, {name: udp, port: 53, protocol: UDP}]
+endpoints: [{addresses: [10.0.0.5]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ReferenceGrant
+metadata: {name: grant, namespace: other}
+spec:
+  from:
+  - {group: gateway.networking.k8s.io, kind: TCPRoute, namespace: default}
+  - {group: gateway.networking.k8s.io, kind: TLSRoute, namespace: default}
+  - {group: gateway.networking.x-k8s.io, kind: XBackend, namespace: default}
+  to: [{group: '', kind: Service}, {group: '', kind: Secret}, {group: gateway.networking.x-k8s.io, kind: XBackend}]
 ";
 
 fn translator() -> Translator {

@@ -59,7 +59,7 @@ pub(super) fn resolve(reader: &Reader<'_>, of: Validation<'_>, keys: &[&str]) ->
             |problem| Problem::new("NoValidCACertificate", problem.message.clone()),
         ))
     } else {
-        authorities::union(&found).map_err(|message| Problem::new("NoValidCACertificate", message))
+        authorities::union(reader, &found).map_err(|message| Problem::new("NoValidCACertificate", message))
     };
     let authorities = found
         .iter()
