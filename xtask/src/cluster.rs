@@ -212,7 +212,8 @@ fn import(options: &Import) -> Outcome {
     match (&options.image, options.file.extension().is_some_and(|extension| extension == "tar")) {
         (None, true) => images::import_archive(&space, &options.file),
         (Some(name), false) => {
-            let image = images::Image { names: &[name], program: &options.file, user: "65532:65532" };
+            let image =
+                images::Image { names: &[name], program: &options.file, user: "65532:65532", env: &[] };
             images::import(&layout, &space, &image)
         }
         (Some(_), true) => Err("an archive has its names in it: leave --image out".to_owned()),

@@ -1,10 +1,12 @@
-//! Builds, tests and measures Lasthop: `cargo xtask setup | test | check-size | arrows | trust | cluster | bench`.
+//! Builds, tests and measures Lasthop: `cargo xtask setup | test | check-size | arrows | trust | cluster |
+//! conformance | bench`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks to the terminal")]
 
 mod arrows;
 mod bench;
 mod cluster;
+mod conformance;
 mod deny;
 mod graph;
 mod processes;
@@ -46,6 +48,8 @@ enum Task {
     /// A real Kubernetes of one node to try things on: up, down, status, exec, import.
     #[command(subcommand)]
     Cluster(cluster::Options),
+    /// The official Gateway API conformance suite, on a cluster of our own or yours.
+    Conformance(conformance::Options),
     /// Build the proxy and the benchmark driver optimised, and run the driver with the given arguments.
     Bench(bench::Options),
 }
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         Task::Arrows => arrows::run(),
         Task::Trust(options) => trust::run(&options),
         Task::Cluster(options) => cluster::run(&options),
+        Task::Conformance(options) => conformance::run(&options),
         Task::Bench(options) => bench::run(&options),
     };
     match outcome {

@@ -38,6 +38,8 @@ pub(crate) struct Image<'a> {
     pub(crate) program: &'a Path,
     /// Group and user that run it where the pod says nothing.
     pub(crate) user: &'a str,
+    /// Settings, as `NAME=value`.
+    pub(crate) env: &'a [&'a str],
 }
 
 /// The images every cluster has.
@@ -45,9 +47,9 @@ pub(crate) fn import_usual(layout: &Layout, space: &Space) -> Result<(), String>
     let pause = PAUSE_PROGRAM.build()?;
     let (dns, echo) = (COREDNS.build()?, ECHO.build()?);
     let images = [
-        Image { names: &[PAUSE], program: &pause, user: "65532:65532" },
-        Image { names: DNS_NAMES, program: &dns, user: "0:0" },
-        Image { names: ECHO_NAMES, program: &echo, user: "65532:65532" },
+        Image { names: &[PAUSE], program: &pause, user: "65532:65532", env: &[] },
+        Image { names: DNS_NAMES, program: &dns, user: "0:0", env: &[] },
+        Image { names: ECHO_NAMES, program: &echo, user: "65532:65532", env: &[] },
     ];
     for image in &images {
         import(layout, space, image)?;
@@ -89,12 +91,13 @@ pub(crate) fn archive(folder: &Path, image: &Image<'_>) -> Result<PathBuf, Strin
     sum.arg(folder.join("layer.tar"));
     let sum = text(sum, "sha256sum")?;
     let digest = sum.split_whitespace().next().unwrap_or_default();
+    let env: Vec<&str> = ["PATH=/usr/local/bin:/usr/bin:/bin"].iter().chain(image.env).copied().collect();
     let config = json!({
         "architecture": architecture(),
         "os": "linux",
         "config": {
             "Entrypoint": [format!("/usr/local/bin/{name}")],
-            "Env": ["PATH=/usr/local/bin:/usr/bin:/bin"],
+            "Env": env,
             "User": image.user,
         },
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{digest}")] },

@@ -140,6 +140,7 @@ pub(crate) fn text(command: Command, what: &str) -> Result<String, String> {
 /// Asks until there is an answer.
 pub(crate) fn until<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> Result<T, String> {
     let start = Instant::now();
+    let mut pause = Duration::from_millis(50);
     loop {
         if let Some(answer) = ask() {
             return Ok(answer);
@@ -147,7 +148,8 @@ pub(crate) fn until<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Opt
         if start.elapsed() > limit {
             return Err(format!("{what}: not within {} s", limit.as_secs()));
         }
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(pause);
+        pause = (pause * 5 / 4).min(Duration::from_secs(1));
     }
 }
 

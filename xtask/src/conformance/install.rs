@@ -1,0 +1,170 @@
+//! Installs Lasthop as a user would: images, then the manifests that `cargo xtask manifests` writes.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use super::{Dataplane, Options};
+use crate::{
+    cluster::{
+        images::{self, Image},
+        kubectl::Kubectl,
+        layout::Layout,
+        space::{Space, text, until},
+    },
+    processes::{cargo, run},
+    root,
+};
+
+/// Our programs, each an image of its own.
+const PROGRAMS: [&str; 2] = ["lasthop-controller", "lasthop-proxy"];
+
+/// Builds what is missing, gives the images to the cluster (ours; a user's pulls them) and applies the manifests.
+pub(crate) fn install(
+    options: &Options,
+    ours: Option<(&Layout, &Space)>,
+    kubectl: &Kubectl<'_>,
+) -> Result<(), String> {
+    let manifests = manifests(options)?;
+    if let Some((layout, space)) = ours {
+        for program in PROGRAMS {
+            let names = image_names(&manifests, program);
+            if names.is_empty() {
+                return Err(format!(
+                    "the manifests name no image of {program}; what should the cluster run?"
+                ));
+            }
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let binary = binary(options, program)?;
+            let env = options.dataplane.env(program);
+            let image = Image { names: &names, program: &binary, user: "65532:65532", env };
+            images::import(layout, space, &image)?;
+            println!("conformance: {} is {}", names.join(", "), binary.display());
+        }
+    }
+    kubectl.apply(&manifests, "Lasthop's manifests")?;
+    wait_for_controller(kubectl)
+}
+
+/// The manifests: a file the user names, or what our own task writes.
+fn manifests(options: &Options) -> Result<String, String> {
+    if let Some(file) = &options.manifests {
+        return std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()));
+    }
+    let ourselves = std::env::current_exe().map_err(|error| format!("our own program: {error}"))?;
+    let mut command = Command::new(ourselves);
+    command.arg("manifests");
+    let printed = text(command, "Lasthop cannot be installed: `cargo xtask manifests`")?;
+    if printed.lines().any(|line| line.starts_with("kind:")) {
+        Ok(printed)
+    } else {
+        Err("Lasthop cannot be installed: `cargo xtask manifests` wrote no objects; name a file by --manifests".into())
+    }
+}
+
+/// The program's binary, built unless it shall not be.
+fn binary(options: &Options, program: &str) -> Result<PathBuf, String> {
+    let folder = root().join("bins").join(program.trim_start_matches("lasthop-"));
+    let binary = root().join("target").join(options.build.folder()).join(program);
+    if !options.no_build {
+        if !folder.join("Cargo.toml").is_file() {
+            return Err(format!("there is no {program} yet: {} is missing", folder.display()));
+        }
+        let mut command = cargo(["build", "--locked", "--package", program, "--all-features"]);
+        command.args(options.build.arguments());
+        run(command)?;
+    }
+    if binary.is_file() {
+        Ok(binary)
+    } else {
+        Err(format!("{} is missing; build it, or leave --no-build out", binary.display()))
+    }
+}
+
+/// The images of a program that the manifests name.
+fn image_names(manifests: &str, program: &str) -> Vec<String> {
+    let words = manifests.split(|letter: char| letter.is_whitespace() || "\"'=,[]{}".contains(letter));
+    let mut names: Vec<_> = words
+        .filter(|word| {
+            let last = word.rsplit('/').next().unwrap_or_default();
+            last.split_once(':').is_some_and(|(name, tag)| name == program && !tag.is_empty())
+        })
+        .map(str::to_owned)
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn wait_for_controller(kubectl: &Kubectl<'_>) -> Result<(), String> {
+    let find = ["get", "deployments", "--all-namespaces", "--output=json"];
+    let list: serde_json::Value =
+        serde_json::from_str(&kubectl.run(&find)?).map_err(|error| format!("the deployments: {error}"))?;
+    let mut names = list["items"].as_array().into_iter().flatten().filter_map(|item| {
+        let metadata = &item["metadata"];
+        let name = metadata["name"].as_str().filter(|name| name.contains("lasthop-controller"))?;
+        Some((metadata["namespace"].as_str()?.to_owned(), format!("deployment/{name}")))
+    });
+    let (namespace, name) = names.next().ok_or("the manifests place no deployment lasthop-controller")?;
+    let namespace = format!("--namespace={namespace}");
+    let rollout = kubectl.run(&["rollout", "status", &namespace, &name, "--timeout=120s"]);
+    rollout.map(drop).map_err(|error| {
+        let log = kubectl.run(&["logs", &namespace, &name, "--all-containers", "--tail=20"]);
+        format!("{error}\nits log:\n{}", log.unwrap_or_else(|error| error))
+    })
+}
+
+/// Waits until the class is accepted, and gives the features it says it supports.
+pub(crate) fn wait_for_class(kubectl: &Kubectl<'_>, class: &str) -> Result<Vec<String>, String> {
+    let name = format!("gatewayclass/{class}");
+    let accepted = until(Duration::from_secs(60), "accepted", || {
+        let answer = kubectl.run(&["get", &name, "--output=json"]).ok()?;
+        let object: serde_json::Value = serde_json::from_str(&answer).ok()?;
+        let conditions = object["status"]["conditions"].as_array()?;
+        let accepted = conditions
+            .iter()
+            .any(|condition| condition["type"] == "Accepted" && condition["status"] == "True");
+        accepted.then_some(object)
+    });
+    let object = accepted.map_err(|_| {
+        let said = kubectl.run(&["describe", &name]).unwrap_or_else(|error| error);
+        format!(
+            "GatewayClass {class:?} is not there or not accepted after 60 s; is a controller running?\n{said}"
+        )
+    })?;
+    let features = object["status"]["supportedFeatures"].as_array().into_iter().flatten();
+    Ok(features.filter_map(|feature| feature["name"].as_str()).map(str::to_owned).collect())
+}
+
+impl Dataplane {
+    /// What the image sets: the proxy takes it for the setting of its TLS stack.
+    fn env(self, program: &str) -> &'static [&'static str] {
+        match (self, program) {
+            (Self::Boring, "lasthop-proxy") => &["LASTHOP_TLS_BACKEND=boringssl"],
+            (Self::Rustls, "lasthop-proxy") => &["LASTHOP_TLS_BACKEND=rustls"],
+            _ => &[],
+        }
+    }
+}
+
+/// Where a folder of results is: emptied, so that nothing in it is of another run.
+pub(crate) fn fresh(folder: &Path) -> Result<(), String> {
+    let _ = std::fs::remove_dir_all(folder);
+    crate::cluster::layout::make(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::image_names;
+
+    #[test]
+    fn finds_images_wherever_manifests_name_them() {
+        let text = "image: \"ghcr.io/lasthop/lasthop-controller:0.1.0\"\n\
+                    args: [--proxy-image=ghcr.io/lasthop/lasthop-proxy:0.1.0]\n\
+                    value: ghcr.io/lasthop/lasthop-proxy:0.1.0\nname: lasthop-proxy\nx: lasthop-proxy:\n";
+        assert_eq!(image_names(text, "lasthop-controller"), ["ghcr.io/lasthop/lasthop-controller:0.1.0"]);
+        assert_eq!(image_names(text, "lasthop-proxy"), ["ghcr.io/lasthop/lasthop-proxy:0.1.0"]);
+    }
+}
