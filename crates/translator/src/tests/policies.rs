@@ -67,6 +67,34 @@ fn several_references_are_trusted_together_and_a_bad_one_is_told() {
 }
 
 #[test]
+fn policies_that_trust_the_same_share_one_store() {
+    let (one, two) = (Ca::new("one"), Ca::new("two"));
+    let refs = |names: [&str; 2]| {
+        let refs = names.map(|name| format!("{{group: '', kind: ConfigMap, name: {name}}}"));
+        POLICY.replace("[{group: '', kind: ConfigMap, name: ca}]", &format!("[{}]", refs.join(", ")))
+    };
+    let port = |policy: String, name: &str, port: &str| {
+        policy
+            .replace("name: policy", &format!("name: {name}"))
+            .replace("name: web}", &format!("name: web, sectionName: {port}}}"))
+            .replace("web.internal", &format!("{name}.internal"))
+    };
+    let both = ROUTE.replace("{name: web, port: 443}", "{name: web, port: 443}, {name: web, port: 80}");
+    let world = with_ca(&[
+        &one.config_map("one"),
+        &two.config_map("two"),
+        &config_map("both", "ca.crt", &format!("{}{}", two.pem(), one.pem())),
+        &port(refs(["one", "two"]), "first", "https"),
+        &port(refs(["both", "two"]), "second", "plain"),
+        &both,
+    ]);
+    let store = |port| &world.tls("web", port).settings().peer.anchors;
+    assert_ne!(world.tls("web", 443).id(), world.tls("web", 80).id());
+    assert_eq!(store(443).certificates().len(), 2);
+    assert!(Arc::ptr_eq(store(443), store(80)));
+}
+
+#[test]
 fn a_bundle_of_the_cluster_is_followed_and_not_kept() {
     let bundle = |pem: &str| {
         format!(
