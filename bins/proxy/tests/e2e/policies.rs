@@ -9,6 +9,7 @@ use crate::{
         Stack,
         certificates::Authority,
         manifests,
+        proxy::Proxy,
         server::Server,
         site::{BACKEND, Site},
     },
@@ -23,6 +24,9 @@ for_each_stack!(
     unknown_value_of_an_option,
     missing_client_certificate,
     hostname_beside_other_names,
+    authorities_of_every_kind,
+    the_systems_store,
+    less_verified_with_the_operators_leave,
     conflict,
     no_policy_is_plaintext,
     policy_added_later_ends_plaintext,
@@ -101,6 +105,127 @@ fn hostname_beside_other_names(stack: Stack) {
     assert!(detail.contains("expected DNS:backend.test and one of DNS:other.test"), "{record}");
     let checked = site.check(&[]);
     assert!(checked.out.contains("name DNS:backend.test and DNS:other.test"), "{checked:?}");
+}
+
+/// One policy trusts the CAs of a ConfigMap, a Secret and a ClusterTrustBundle together. A certificate that cannot be
+/// used is named in the log and takes nothing away from the others.
+fn authorities_of_every_kind(stack: Stack) {
+    let site = Site::new();
+    let (secret, bundle) = (Authority::new("secret CA"), Authority::new("bundle CA"));
+    let spoilt = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    site.write("ca.yaml", &manifests::config_map("ca", &format!("{spoilt}{}", site.backends.pem())));
+    let text = |pem: &str| serde_json::to_string(pem).unwrap();
+    site.write(
+        "authorities.yaml",
+        &format!(
+            "apiVersion: v1
+kind: Secret
+metadata: {{name: ca, namespace: default}}
+stringData: {{ca-bundle.crt: {}}}
+---
+apiVersion: certificates.k8s.io/v1
+kind: ClusterTrustBundle
+metadata: {{name: ca}}
+spec: {{trustBundle: {}}}
+",
+            text(&secret.pem()),
+            text(&bundle.pem())
+        ),
+    );
+    let more = "    - {group: \"\", kind: Secret, name: ca}
+    - {group: certificates.k8s.io, kind: ClusterTrustBundle, name: ca}
+  options:
+    lasthop.dev/ca-key: ca-bundle.crt, ca.crt
+";
+    let stranger = Authority::new("stranger");
+    let authorities = [("shop", &site.backends), ("a", &secret), ("b", &bundle), ("wrong", &stranger)];
+    let servers = authorities.map(|(service, authority)| {
+        let server = Server::tls(service, authority.leaf(&[BACKEND]).server(&["http/1.1"]));
+        site.plain_backend(service, server.port);
+        site.policy(service, more);
+        server
+    });
+    let checked = site.check(&[]);
+    for source in ["ConfigMap default/ca", "Secret default/ca", "ClusterTrustBundle ca"] {
+        assert!(checked.out.contains(&format!("{source} (1 certificate)")), "{source}: {checked:?}");
+    }
+    let proxy = site.start(stack);
+    proxy.wait_log(&["certificate 1 of ConfigMap default/ca", "passed over"]);
+    for host in ["shop.test", "a.test", "b.test"] {
+        assert_eq!(site.get(host, "/").status, 200, "{host}");
+    }
+    assert_eq!(site.get("wrong.test", "/").status, 502);
+    assert_eq!(proxy.record_of("wrong.test", "/")["reason"], "UntrustedChain");
+    assert!(servers[3].requests().is_empty());
+}
+
+/// The machine's own trust store, which the environment can put elsewhere.
+fn the_systems_store(stack: Stack) {
+    let site = Site::new();
+    let server = Server::tls("good", site.leaf().server(&["http/1.1"]));
+    site.plain_backend("shop", server.port);
+    let policy = manifests::policy("shop", "shop", BACKEND, "ca", "");
+    let (before, _) = policy.split_once("    caCertificateRefs").unwrap();
+    site.write("policy-shop.yaml", &format!("{before}    wellKnownCACertificates: System\n"));
+    let probe = |store: &str| {
+        let file = site.work().join("system.pem");
+        std::fs::write(&file, store).unwrap();
+        let mut command = std::process::Command::new(crate::support::proxy::binary());
+        command.arg("probe").arg("--config").arg(site.manifests()).args(["--tls-backend", stack.name()]);
+        command.env("SSL_CERT_FILE", &file).env_remove("SSL_CERT_DIR");
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, out) = probe(&site.backends.pem());
+    assert_eq!(code, Some(0), "{out}");
+    let (code, out) = probe(&Authority::new("backend CA").pem());
+    assert!(
+        code == Some(1) && out.contains("System holds a CA named CN=backend CA that is not the one"),
+        "{out}"
+    );
+    // Without any CA there is no policy, and no handshake.
+    let connections = server.connections();
+    let (code, out) = probe("");
+    assert!(code == Some(1) && out.contains("the system's trust store could not be read"), "{out}");
+    assert_eq!(server.connections(), connections);
+}
+
+/// `verify: chain` and `verify: none` mean something only where the operator of the proxy says so.
+fn less_verified_with_the_operators_leave(stack: Stack) {
+    let site = Site::new();
+    let stranger = Authority::new("stranger");
+    let named =
+        |authority: &Authority, names| Server::tls("some", authority.leaf(names).server(&["http/1.1"]));
+    let servers = [
+        ("right", "chain", named(&site.backends, &["other.test"])),
+        ("wrong", "chain", named(&stranger, &[BACKEND])),
+        ("shop", "none", named(&stranger, &["other.test"])),
+    ];
+    for (service, mode, server) in &servers {
+        site.plain_backend(service, server.port);
+        site.policy(service, &format!("  options:\n    lasthop.dev/verify: {mode}\n"));
+    }
+    let checked = site.check(&[]);
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    assert!(checked.out.contains("the operator of the gateway has not allowed that"), "{checked:?}");
+    let checked = site.check(&["--allow-insecure-verify"]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    for wanted in ["(1 certificate), any name;", "not verified;"] {
+        assert!(checked.out.contains(wanted), "{wanted}: {checked:?}");
+    }
+    {
+        let _proxy = site.start(stack);
+        for host in ["right.test", "wrong.test", "shop.test"] {
+            assert_eq!(site.get(host, "/").status, 502, "{host}");
+        }
+        assert!(servers.iter().all(|(_, _, server)| server.connections() == 0));
+    }
+    let flags = ["--allow-insecure-verify"];
+    let mut proxy = Proxy::start_without_waiting(stack, &site.manifests(), site.work(), &flags);
+    proxy.wait_ready(&[site.https, site.http]);
+    let statuses = ["right.test", "wrong.test", "shop.test"].map(|host| site.get(host, "/").status);
+    assert_eq!(statuses, [200, 502, 200]);
+    assert_eq!(proxy.record_of("wrong.test", "/")["reason"], "UntrustedChain");
 }
 
 /// Of two policies for one Service the older is in force, and the other one is told that it is not.
