@@ -12,10 +12,12 @@ pub mod client;
 mod features;
 pub mod infrastructure;
 pub mod leader;
+pub mod own_secret;
 pub mod parameters;
 pub mod rights;
 pub mod source;
 pub mod status;
+pub mod tokens;
 mod yaml;
 
 pub use client::{ConnectError, connect};

@@ -7,7 +7,7 @@
 use lasthop_api_model::{GROUP, ResourceKind, X_GROUP};
 use serde_json::{Value, json};
 
-use crate::{parameters, source::plural};
+use crate::{infrastructure::MANAGER, parameters, source::plural};
 
 const READ: [&str; 3] = ["get", "list", "watch"];
 /// What server-side apply and taking away need.
@@ -59,6 +59,19 @@ pub fn own_rules(lease: &str, ca: &str) -> Vec<Value> {
         named("", "secrets", ca),
         create("", "secrets"),
     ]
+}
+
+/// Both as objects: a ClusterRole and, for the controller's own namespace, a Role.
+pub fn roles(lease: &str, ca: &str) -> [Value; 2] {
+    let role = |kind: &str, rules: Vec<Value>| {
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": kind,
+            "metadata": {"name": MANAGER},
+            "rules": rules,
+        })
+    };
+    [role("ClusterRole", cluster_rules()), role("Role", own_rules(lease, ca))]
 }
 
 #[cfg(test)]

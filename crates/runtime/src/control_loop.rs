@@ -52,9 +52,14 @@ impl<D: Dataplane, S: StatusSink> ControlLoop<D, S> {
             }
         });
         tokio::pin!(stop);
+        let dataplane = self.dataplane.clone();
         loop {
             let mut event = tokio::select! {
                 () = &mut stop => break,
+                report = dataplane.reported() => {
+                    self.hear(&report).await;
+                    continue;
+                }
                 event = events.recv() => match event {
                     Some(event) => event,
                     None => break,
@@ -89,9 +94,7 @@ impl<D: Dataplane, S: StatusSink> ControlLoop<D, S> {
             let update = Arc::new(update);
             let report = self.dataplane.apply(update.clone()).await;
             self.state.change_snapshot(|snapshot| snapshot.apply(&update));
-            log(&report);
-            let programmed = self.translator.programmed(&report);
-            self.sink.write(programmed).await;
+            self.hear(&report).await;
             self.metrics.applied(update.version, SystemTime::now());
             tracing::info!(
                 version = update.version,
@@ -102,6 +105,13 @@ impl<D: Dataplane, S: StatusSink> ControlLoop<D, S> {
             );
         }
         self.state.set_phase(Phase::Ready);
+    }
+
+    /// Takes over what the dataplane says.
+    async fn hear(&mut self, report: &Report) {
+        log(report);
+        let programmed = self.translator.programmed(report);
+        self.sink.write(programmed).await;
     }
 
     fn note_problems(&self, problems: Vec<Problem>) {

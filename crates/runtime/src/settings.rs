@@ -5,6 +5,7 @@
 //! `--log-format` as a flag. Only the limits have a table of their own and no flags: `header-bytes` below `[limits]` is
 //! `LASTHOP_LIMITS_HEADER_BYTES`.
 
+mod controller;
 mod error;
 mod flags;
 mod layers;
@@ -15,6 +16,7 @@ use std::{num::NonZeroUsize, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use controller::{ControllerFlags, ControllerSettings};
 pub use error::SettingsError;
 pub use flags::Flags;
 pub use limits::LimitSettings;
@@ -78,7 +80,7 @@ impl Settings {
     /// # Errors
     /// A file that cannot be read, an unknown key, or a value that does not fit, each with its place.
     pub fn load(flags: &Flags) -> Result<Self, SettingsError> {
-        layers::load(flags, std::env::vars_os())
+        layers::load(flags, flags.settings.as_deref(), std::env::vars_os())
     }
 }
 

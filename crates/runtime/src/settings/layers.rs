@@ -11,23 +11,27 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
-use super::{Flags, Settings, SettingsError};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::SettingsError;
 
 const PREFIX: &str = "LASTHOP_";
 /// The one table.
 const LIMITS: &str = "limits-";
 const FILE: &str = "LASTHOP_SETTINGS";
 
-pub(super) fn load(
-    flags: &Flags,
+/// The settings of one binary: its defaults, with the layers over them. `settings` is the file that a flag names.
+pub(super) fn load<S: Default + Serialize + DeserializeOwned>(
+    flags: &impl Serialize,
+    settings: Option<&Path>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<Settings, SettingsError> {
+) -> Result<S, SettingsError> {
     let environment = Environment::take(environment)?;
-    let defaults = Serialized::defaults(Settings::default());
+    let defaults = Serialized::defaults(S::default());
     let known = keys(&defaults).map_err(|error| invalid(&error, "the defaults".to_owned()))?;
 
     let mut figment = Figment::from(defaults);
-    if let Some(path) = flags.settings.as_deref().or(environment.file.as_deref()) {
+    if let Some(path) = settings.or(environment.file.as_deref()) {
         figment = figment.merge(file(path, &known)?);
     }
     for name in environment.values.keys() {

@@ -10,12 +10,12 @@ fn load(file: &str, environment: &[(&str, &str)], flags: Flags) -> Result<Settin
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("settings.toml");
     fs::write(&path, file).unwrap();
-    layers::load(&Flags { settings: Some(path), ..flags }, variables(environment))
+    layers::load(&flags, Some(&path), variables(environment))
 }
 
 #[test]
 fn without_anything_the_defaults_hold() {
-    let settings = layers::load(&Flags::default(), []).unwrap();
+    let settings: Settings = layers::load(&Flags::default(), None, []).unwrap();
     assert_eq!(settings, Settings::default());
     assert_eq!(settings.admin.to_string(), "127.0.0.1:15021");
 }
@@ -49,7 +49,7 @@ fn every_setting_can_come_from_the_environment_as_text() {
         ("LASTHOP_POLL_INTERVAL", "1m"),
         ("LASTHOP_ALLOW_INSECURE_VERIFY", "true"),
     ]);
-    let settings = layers::load(&Flags::default(), environment).unwrap();
+    let settings: Settings = layers::load(&Flags::default(), None, environment).unwrap();
     assert_eq!(settings.config.as_deref(), Some(Path::new("1")));
     assert_eq!(settings.tls_backend.unwrap().to_string(), "boringssl");
     assert_eq!(settings.admin, AdminAddress::Off);
@@ -67,7 +67,8 @@ fn the_environment_can_name_the_file() {
     let path = folder.path().join("s.toml");
     fs::write(&path, "workers = 7").unwrap();
     let environment = variables(&[("LASTHOP_SETTINGS", path.to_str().unwrap())]);
-    assert_eq!(layers::load(&Flags::default(), environment).unwrap().workers.unwrap().get(), 7);
+    let settings: Settings = layers::load(&Flags::default(), None, environment).unwrap();
+    assert_eq!(settings.workers.unwrap().get(), 7);
 }
 
 #[test]
@@ -103,7 +104,7 @@ fn a_value_that_does_not_fit_names_its_place() {
 #[test]
 fn a_file_that_is_missing_or_no_toml_is_an_error() {
     let flags = Flags { settings: Some("/nonexistent/settings.toml".into()), ..Flags::default() };
-    let error = layers::load(&flags, []).unwrap_err().to_string();
+    let error = layers::load::<Settings>(&flags, flags.settings.as_deref(), []).unwrap_err().to_string();
     assert!(error.starts_with("settings file /nonexistent/settings.toml: "), "{error}");
     let error = load("workers = = 1", &[], Flags::default()).unwrap_err();
     assert!(matches!(error, SettingsError::File { .. }), "{error}");
@@ -112,7 +113,7 @@ fn a_file_that_is_missing_or_no_toml_is_an_error() {
 #[test]
 fn an_empty_variable_says_nothing() {
     let environment = [("LASTHOP_SETTINGS", ""), ("LASTHOP_WORKERS", ""), ("LASTHOP_CONFIG", "x")];
-    let settings = layers::load(&Flags::default(), variables(&environment)).unwrap();
+    let settings: Settings = layers::load(&Flags::default(), None, variables(&environment)).unwrap();
     assert_eq!((settings.workers, settings.config.as_deref()), (None, Some(Path::new("x"))));
 }
 
