@@ -1,4 +1,4 @@
-//! One record a request: what the access log is made from.
+//! One record a request, or a connection that is handed on as a whole: what the access log is made from.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -15,6 +15,9 @@ impl From<Duration> for Millis {
 }
 
 /// What happened to one request. Borrowed: writing it must not allocate.
+///
+/// A TCP or TLS connection or a UDP session that is handed on as a whole has one record at its end, without method, path
+/// and status; its host is the server name that the client sent.
 #[derive(Clone, Debug)]
 pub struct AccessRecord<'a> {
     /// The client's address.
@@ -27,9 +30,9 @@ pub struct AccessRecord<'a> {
     pub host: &'a str,
     /// The path, without the query.
     pub path: &'a str,
-    /// `HTTP/1.1`, `HTTP/2`.
+    /// `HTTP/1.1`, `HTTP/2`, `TCP`, `TLS`, `UDP`.
     pub protocol: &'static str,
-    /// The response's status.
+    /// The response's status; 0 where there are no requests.
     pub status: u16,
     /// The rule that matched.
     pub rule: Option<&'a RuleKey>,
@@ -47,9 +50,9 @@ pub struct AccessRecord<'a> {
     pub upstream_reused: bool,
     /// Why the response is our own.
     pub reason: Option<&'a FailureReason>,
-    /// Bytes of the request's body.
+    /// Bytes of the request's body, or from the client.
     pub bytes_in: u64,
-    /// Bytes of the response's body.
+    /// Bytes of the response's body, or to the client.
     pub bytes_out: u64,
     /// From the request's head to the response's end.
     pub duration: Duration,

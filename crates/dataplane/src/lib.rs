@@ -9,6 +9,7 @@ mod control;
 mod downstream;
 mod filters;
 mod hygiene;
+mod l4;
 mod metrics;
 mod options;
 mod proxy;

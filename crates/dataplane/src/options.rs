@@ -38,6 +38,12 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// A request or response during which nothing moves.
     pub stream_idle_timeout: Duration,
+    /// A connection that is handed on as a whole (TCP, TLS) during which nothing moves.
+    pub l4_idle_timeout: Duration,
+    /// A UDP session without a datagram.
+    pub udp_idle_timeout: Duration,
+    /// UDP sessions at a time, of all workers together; each worker has its share. Each takes a file descriptor.
+    pub udp_sessions: usize,
     /// Concurrent streams of an HTTP/2 connection, either side.
     pub http2_streams: u32,
     /// HTTP/2 flow control window of a stream, in bytes.
@@ -69,6 +75,9 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             stream_idle_timeout: Duration::from_secs(300),
+            l4_idle_timeout: Duration::from_secs(3600),
+            udp_idle_timeout: Duration::from_secs(60),
+            udp_sessions: 16 * 1024,
             http2_streams: 100,
             http2_stream_window: 64 * 1024,
             http2_connection_window: 1024 * 1024,

@@ -175,6 +175,19 @@ impl Wire {
         result
     }
 
+    /// The socket below.
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        match &self.transport {
+            Transport::Plain(stream) => stream,
+            Transport::Tls(stream) => stream.tcp(),
+        }
+    }
+
+    /// Whether it has TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self.transport, Transport::Tls(_))
+    }
+
     /// When its bytes last moved.
     pub(crate) fn activity(&self) -> &Arc<Activity> {
         &self.activity

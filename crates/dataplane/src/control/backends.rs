@@ -52,7 +52,7 @@ impl Policies {
                         }
                     },
                 };
-                BackendPlan { protocol: backend.protocol, hop }
+                BackendPlan { protocol: backend.protocol, hop, proxy_protocol: backend.proxy_protocol }
             });
             plans.push((key.clone(), plan));
         }

@@ -1,6 +1,7 @@
 //! The dataplane as its owner sees it: one place that compiles updates and tells the workers.
 
 mod backends;
+mod fronts;
 mod ports;
 mod sockets;
 
@@ -154,9 +155,11 @@ impl Dataplane for NativeDataplane {
             let update = WorkerUpdate {
                 listeners: update.listeners.0.clone(),
                 rules: Vec::clone(&compiled),
+                l4_rules: update.l4_rules.0.clone(),
                 backends: backends.clone(),
                 endpoints: update.endpoints.0.clone(),
                 ports: plan.tls.clone(),
+                fronts: plan.fronts.clone(),
                 listen: listen.next().unwrap_or_default(),
             };
             Command::Update(Box::new(update), done)

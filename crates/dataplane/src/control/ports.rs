@@ -9,8 +9,11 @@ use std::{
 use lasthop_dataplane_api::{Listener, ListenerKey, ListenerProtocol, ListenerState, Snapshot, Update};
 use lasthop_tls_backends::{Alpn, DownstreamEntry, DownstreamSettings, PolicyError, TlsBackend};
 
-use super::sockets;
-use crate::worker::{PortKey, PortPlan};
+use super::{fronts::Fronts, sockets};
+use crate::{
+    l4::PortFront,
+    worker::{PortKey, PortPlan},
+};
 
 /// What is open, and what was said of it.
 #[derive(Default)]
@@ -21,6 +24,7 @@ pub(super) struct Ports {
     tls: BTreeMap<PortKey, (DownstreamSettings, Vec<ListenerKey>)>,
     /// Listeners whose certificates the TLS stack refused.
     refused: BTreeMap<ListenerKey, Arc<str>>,
+    fronts: Fronts,
     states: BTreeMap<ListenerKey, ListenerState>,
 }
 
@@ -31,6 +35,8 @@ pub(super) struct PortsPlan {
     pub sockets: Vec<Vec<(SocketAddr, TcpListener)>>,
     /// Changed TLS.
     pub tls: Vec<(PortKey, Option<PortPlan>)>,
+    /// Changed fronts.
+    pub fronts: Vec<(PortKey, Option<Arc<PortFront>>)>,
     /// The states of changed listeners, and changed states.
     pub states: Vec<(ListenerKey, ListenerState)>,
 }
@@ -64,6 +70,7 @@ impl Ports {
         let served = served(snapshot);
         if !update.listeners.is_empty() {
             self.plan_tls(stack, &served, &mut plan);
+            plan.fronts = self.fronts.plan(stack, &served);
         }
 
         let wanted = addresses(&served);
@@ -125,7 +132,8 @@ impl Ports {
             let message = format!("listeners of protocol {:?} are not served yet", listener.protocol);
             return fails("UnsupportedProtocol", &message.into());
         }
-        if let Some(message) = self.refused.get(&listener.key) {
+        let refused = self.refused.get(&listener.key).or_else(|| self.fronts.refused(&listener.key));
+        if let Some(message) = refused {
             return fails("Invalid", message);
         }
         let wanted = addresses(&[&Arc::new(listener.clone())]);
@@ -199,7 +207,7 @@ fn served(snapshot: &Snapshot) -> Vec<&Arc<Listener>> {
 }
 
 fn is_served(protocol: ListenerProtocol) -> bool {
-    matches!(protocol, ListenerProtocol::HTTP | ListenerProtocol::HTTPS)
+    protocol != ListenerProtocol::UDP
 }
 
 fn settings(listeners: &[&Arc<Listener>]) -> DownstreamSettings {
@@ -209,10 +217,18 @@ fn settings(listeners: &[&Arc<Listener>]) -> DownstreamSettings {
     DownstreamSettings { entries: entries.collect(), alpn: vec![Alpn::Http2, Alpn::Http1] }
 }
 
-/// The listeners that terminate TLS, by address and port. Those of all addresses are among the listeners of each.
+/// The listeners that terminate TLS for HTTP, by address and port.
 fn tls_ports<'a>(served: &[&'a Arc<Listener>]) -> BTreeMap<PortKey, Vec<&'a Arc<Listener>>> {
-    let tls = || served.iter().filter(|listener| listener.protocol == ListenerProtocol::HTTPS);
-    let places: BTreeSet<PortKey> = tls()
+    by_place(served, |listener| listener.protocol == ListenerProtocol::HTTPS)
+}
+
+/// Listeners by address and port. Those of all addresses are among the listeners of each.
+pub(super) fn by_place<'a>(
+    served: &[&'a Arc<Listener>],
+    which: impl Fn(&Listener) -> bool,
+) -> BTreeMap<PortKey, Vec<&'a Arc<Listener>>> {
+    let some = || served.iter().filter(|listener| which(listener));
+    let places: BTreeSet<PortKey> = some()
         .flat_map(|listener| {
             let every = listener.own_addresses().is_empty().then_some(None);
             let named = listener.own_addresses().iter().copied().map(Some);
@@ -223,7 +239,7 @@ fn tls_ports<'a>(served: &[&'a Arc<Listener>]) -> BTreeMap<PortKey, Vec<&'a Arc<
         let own = listener.own_addresses();
         listener.port == port && (own.is_empty() || address.is_some_and(|address| own.contains(&address)))
     };
-    let listeners = |place| tls().filter(|listener| is_at(listener, place)).copied().collect();
+    let listeners = |place| some().filter(|listener| is_at(listener, place)).copied().collect();
     places.into_iter().map(|place| (place, listeners(place))).collect()
 }
 

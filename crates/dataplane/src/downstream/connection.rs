@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 
 use super::preface;
 use crate::{
+    l4::{self, Arrival},
     metrics::Side,
     proxy,
     wire::{self, Activity, Phase, Wire},
@@ -43,6 +44,22 @@ struct Admission {
 }
 
 impl ClientConnection {
+    /// A connection that is handed on as a whole, as the listener is now.
+    pub(crate) fn of_listener(
+        open: Open,
+        client: SocketAddr,
+        local: SocketAddr,
+        listener: Option<Rc<ListenerView>>,
+    ) -> Self {
+        let worker = open.0.clone();
+        let admission = Admission {
+            validation: listener.as_ref().and_then(|listener| listener.validation.clone()),
+            checked: worker.listener_updates.get().into(),
+            outdated: false.into(),
+        };
+        Self { worker, client, local, listener, activity: Activity::new(), admission, _open: open }
+    }
+
     /// Whether the listener asks for more by now than the client had to prove: nothing is served to it any more, it has
     /// to come again.
     pub(crate) fn is_outdated(&self) -> bool {
@@ -79,7 +96,7 @@ impl ClientConnection {
 }
 
 /// Counts a connection while it is open.
-struct Open(Rc<Worker>);
+pub(crate) struct Open(Rc<Worker>);
 
 impl Open {
     fn new(worker: Rc<Worker>) -> Self {
@@ -104,6 +121,15 @@ impl Drop for Open {
 pub(super) async fn run(worker: Rc<Worker>, stream: TcpStream, client: SocketAddr, socket: SocketAddr) {
     let open = Open::new(worker.clone());
     let Some(local) = local_address(&stream, socket) else { return };
+    let front = worker.view.borrow().front(local);
+    let mut arrival = Arrival { stream, client, local, prefix: Bytes::new(), open };
+    if let Some(front) = front {
+        match Box::pin(l4::serve(worker.clone(), front, arrival)).await {
+            Some(http) => arrival = http,
+            None => return,
+        }
+    }
+    let Arrival { stream, client, local, prefix, open } = arrival;
     let tls = worker.view.borrow().port_tls(local);
     let mut admission =
         Admission { validation: None, checked: worker.listener_updates.get().into(), outdated: false.into() };
@@ -111,8 +137,8 @@ pub(super) async fn run(worker: Rc<Worker>, stream: TcpStream, client: SocketAdd
     let (wire, http2, listener) = match tls {
         None => {
             let mut stream = stream;
-            let detected = preface::detect(&mut stream);
-            match first_bytes(&worker, detected).await {
+            let detected = preface::detect(&mut stream, prefix);
+            match in_time(&worker, worker.limits.header_timeout, detected).await {
                 Some(Ok((prefix, http2))) if !prefix.is_empty() => {
                     (Wire::plain(stream, prefix, activity.clone()), http2, None)
                 }
@@ -121,7 +147,7 @@ pub(super) async fn run(worker: Rc<Worker>, stream: TcpStream, client: SocketAdd
         }
         Some(tls) => {
             let Some(acceptor) = &tls.tls else { return };
-            let accepted = acceptor.accept(stream, Bytes::new());
+            let accepted = acceptor.accept(stream, prefix);
             let accepted = tokio::time::timeout(worker.limits.handshake_timeout, accepted).await;
             match accepted.unwrap_or(Err(TlsError::Timeout)) {
                 Ok((stream, info)) => {
@@ -176,9 +202,13 @@ fn local_address(stream: &TcpStream, socket: SocketAddr) -> Option<SocketAddr> {
 }
 
 /// The first bytes of a connection, if they come in time. A drain does not wait for a client that says nothing.
-async fn first_bytes<T>(worker: &Worker, bytes: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn in_time<T>(
+    worker: &Worker,
+    limit: Duration,
+    bytes: impl Future<Output = T>,
+) -> Option<T> {
     let deadline = worker.deadlines.add();
-    deadline.set(clock::now() + clock::millis(worker.limits.header_timeout));
+    deadline.set(clock::now() + clock::millis(limit));
     let mut bytes = pin!(bytes);
     poll_fn(|cx| match bytes.as_mut().poll(cx) {
         Poll::Ready(bytes) => Poll::Ready(Some(bytes)),

@@ -5,4 +5,4 @@ mod connection;
 mod preface;
 
 pub(crate) use accept::{accept, serve};
-pub(crate) use connection::ClientConnection;
+pub(crate) use connection::{ClientConnection, Open, in_time};

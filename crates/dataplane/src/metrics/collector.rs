@@ -1,5 +1,7 @@
 //! The counters in the form of Prometheus.
 
+mod l4;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use prometheus::{
@@ -42,10 +44,6 @@ const EXPIRY: (&str, &str) = (
 
 impl NativeCollector {
     pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
-        let describe = |(name, help): (&str, &str), labels: &[&str]| {
-            let labels = labels.iter().map(|&label| label.to_owned()).collect();
-            Desc::new(name.to_owned(), help.to_owned(), labels, Default::default()).ok()
-        };
         let descriptions = [
             describe(REQUESTS, &["gateway", "listener", "route", "backend", "code"]),
             describe(UPSTREAM_FAILURES, &["backend", "reason"]),
@@ -58,7 +56,8 @@ impl NativeCollector {
             describe(HANDSHAKES, &["side", "result", "resumed"]),
             describe(EXPIRY, &["backend"]),
         ];
-        Self { metrics, descriptions: descriptions.into_iter().flatten().collect() }
+        let descriptions = descriptions.into_iter().flatten().chain(l4::descriptions());
+        Self { metrics, descriptions: descriptions.collect() }
     }
 
     fn requests(&self) -> MetricFamily {
@@ -178,9 +177,15 @@ impl Collector for NativeCollector {
             vec![self.requests(), self.upstream_failures(), self.downstream_failures(), self.durations()];
         families.push(self.expiries());
         families.extend(self.connections());
+        families.extend(self.l4());
         families.retain(|family| !family.get_metric().is_empty());
         families
     }
+}
+
+fn describe((name, help): (&str, &str), labels: &[&str]) -> Option<Desc> {
+    let labels = labels.iter().map(|&label| label.to_owned()).collect();
+    Desc::new(name.to_owned(), help.to_owned(), labels, Default::default()).ok()
 }
 
 fn name(side: Side) -> String {

@@ -87,6 +87,8 @@ pub(crate) struct ListenerCounters {
     pub duration_sum: Count,
     /// Failures that are the client's or the configuration's.
     pub failures: Named<&'static str>,
+    /// Connections that are handed on as a whole.
+    pub l4: L4Counters,
 }
 
 impl ListenerCounters {
@@ -106,6 +108,29 @@ impl ListenerCounters {
 pub(crate) struct BackendCounters {
     /// Failed attempts.
     pub failures: Named<&'static str>,
+    /// Connections that are handed on as a whole.
+    pub l4: L4Counters,
+}
+
+/// Connections that are handed on as a whole, and UDP sessions, of a listener or of a backend.
+#[derive(Debug, Default)]
+pub(crate) struct L4Counters {
+    /// Open now.
+    pub active: Count,
+    /// Begun since the start.
+    pub total: Count,
+    /// Bytes from clients.
+    pub bytes_in: Count,
+    /// Bytes to clients.
+    pub bytes_out: Count,
+}
+
+impl L4Counters {
+    /// One more.
+    pub(crate) fn open(&self) {
+        self.active.add(1);
+        self.total.add(1);
+    }
 }
 
 /// Which side of the proxy.

@@ -8,7 +8,7 @@ use crate::worker::QuickMap;
 
 /// Values by host pattern: exact names, wildcards, and one place for every host.
 #[derive(Debug)]
-pub(super) struct HostMap<T> {
+pub(crate) struct HostMap<T> {
     exact: QuickMap<Arc<str>, T>,
     /// By suffix, which starts with a dot.
     wildcard: QuickMap<Arc<str>, T>,
@@ -23,7 +23,7 @@ impl<T> Default for HostMap<T> {
 
 impl<T: Default> HostMap<T> {
     /// What covers the host: the exact name, then wildcards from the longest suffix on, then what takes every host.
-    pub(super) fn covering(&self, host: &str) -> impl Iterator<Item = &T> {
+    pub(crate) fn covering(&self, host: &str) -> impl Iterator<Item = &T> {
         let exact = self.exact.get(host);
         // A table without wildcards need not look at the labels; `take(0)` keeps the iterator's type.
         let labels = if self.wildcard.is_empty() { "" } else { host };
@@ -37,7 +37,7 @@ impl<T: Default> HostMap<T> {
     }
 
     /// The value of a pattern, made if there is none. `None` is every host.
-    pub(super) fn at(&mut self, pattern: Option<&HostPattern>) -> &mut T {
+    pub(crate) fn at(&mut self, pattern: Option<&HostPattern>) -> &mut T {
         match pattern {
             None => self.any.get_or_insert_default(),
             Some(HostPattern::Exact(name)) => self.exact.entry(name.clone()).or_default(),
@@ -46,7 +46,7 @@ impl<T: Default> HostMap<T> {
     }
 
     /// Changes the value of a pattern, if there is one, and drops it if `change` says that it became empty.
-    pub(super) fn shrink(&mut self, pattern: Option<&HostPattern>, change: impl FnOnce(&mut T) -> bool) {
+    pub(crate) fn shrink(&mut self, pattern: Option<&HostPattern>, change: impl FnOnce(&mut T) -> bool) {
         match pattern {
             None => {
                 if self.any.as_mut().is_some_and(change) {
@@ -59,7 +59,7 @@ impl<T: Default> HostMap<T> {
     }
 
     /// Whether nothing is in it.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.exact.is_empty() && self.wildcard.is_empty() && self.any.is_none()
     }
 }

@@ -24,10 +24,10 @@ use std::{collections::hash_map::Entry, net::SocketAddr, rc::Rc, sync::Arc};
 use http::request::Parts;
 use lasthop_dataplane_api::{HostPattern, Listener, ListenerKey, ListenerProtocol, RuleKey};
 
+pub(crate) use self::host_map::HostMap;
 pub(crate) use self::rule::{CompiledBackendRef, CompiledRule, WorkerRule};
 use self::{
     condition::RequestView,
-    host_map::HostMap,
     path_index::{Candidate, PathIndex},
     port_map::{Place, PortMap},
 };
@@ -59,13 +59,14 @@ pub(crate) struct RouteMatch {
 }
 
 impl RouteTable {
-    /// Adds, changes or removes a listener. Listeners of other protocols than HTTP and HTTPS are passed over.
+    /// Adds, changes or removes a listener. Listeners without hosts (TCP, UDP) are passed over.
     pub(crate) fn set_listener(&mut self, key: &ListenerKey, listener: Option<&Listener>) {
         let place = listener.and_then(|listener| {
             let tls = match listener.protocol {
                 ListenerProtocol::HTTP => false,
-                ListenerProtocol::HTTPS => true,
-                ListenerProtocol::TLS | ListenerProtocol::TCP | ListenerProtocol::UDP => return None,
+                // What is TLS by name takes no requests: those for its hosts are misdirected.
+                ListenerProtocol::HTTPS | ListenerProtocol::TLS => true,
+                ListenerProtocol::TCP | ListenerProtocol::UDP => return None,
             };
             Some(Place::of(listener, tls))
         });
@@ -164,7 +165,7 @@ fn hosts(
 }
 
 /// Orders the routes' own hosts at one place: the more specific first, no host last. Different hosts are never equal.
-fn by_own(a: Option<&HostPattern>, b: Option<&HostPattern>) -> std::cmp::Ordering {
+pub(crate) fn by_own(a: Option<&HostPattern>, b: Option<&HostPattern>) -> std::cmp::Ordering {
     match (a, b) {
         (Some(a), Some(b)) => a.by_precedence(b).then_with(|| a.cmp(b)),
         (a, b) => b.is_some().cmp(&a.is_some()),

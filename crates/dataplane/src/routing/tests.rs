@@ -458,7 +458,8 @@ fn the_most_specific_listener_takes_the_request() {
         (80, false, "example.com", Some("empty")),
         (80, false, "10.0.0.1", Some("empty")),
         (443, true, "a.example.com", Some("tls")),
-        (443, true, "example.com", None),
+        // What passes through takes no requests: they are misdirected.
+        (443, true, "example.com", Some("pass")),
         (443, false, "a.example.com", None),
         (80, true, "a.example.com", None),
         (8080, false, "example.com", Some("other")),

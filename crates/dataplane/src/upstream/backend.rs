@@ -21,6 +21,8 @@ pub(crate) struct UpstreamBackend {
     pub protocol: AppProtocol,
     /// Whether and how the hop is encrypted.
     pub hop: Hop,
+    /// Whether its connections begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
     /// What it counts.
     pub counters: Arc<BackendCounters>,
     pub(super) endpoints: RefCell<Rc<[Rc<Endpoint>]>>,
@@ -63,12 +65,14 @@ impl UpstreamBackend {
         key: BackendKey,
         protocol: AppProtocol,
         hop: Hop,
+        proxy_protocol: bool,
         counters: Arc<BackendCounters>,
     ) -> Self {
         Self {
             key,
             protocol,
             hop,
+            proxy_protocol,
             counters,
             endpoints: RefCell::new(Rc::from([])),
             former: RefCell::default(),

@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use lasthop_dataplane_api::FailureReason;
 use lasthop_tls_backends::{Alpn, PeerInfo};
 use lasthop_tls_verify::TlsError;
+use tokio::io::AsyncWriteExt;
 
 use super::{
     Endpoint, InFlight, Lease, Want,
@@ -77,12 +78,22 @@ async fn connect(
     pool: Rc<Pool>,
     in_flight: InFlight,
 ) -> Result<Lease, FailureReason> {
-    let mut in_handshake = false;
+    let in_handshake = Cell::new(false);
     // Boxed: it is rare, and large, and every request would have to have room for it.
-    let attempt = Box::pin(establish(worker, endpoint, want, host, pool, in_flight, &mut in_handshake));
+    let attempt = Box::pin(establish(worker, endpoint, want, host, pool, in_flight, &in_handshake));
+    in_time(worker, endpoint, &in_handshake, attempt).await
+}
+
+/// The result of an attempt to connect, if it comes in time. The endpoint is told how it went.
+async fn in_time<T>(
+    worker: &Worker,
+    endpoint: &Endpoint,
+    in_handshake: &Cell<bool>,
+    attempt: impl Future<Output = Result<T, FailureReason>>,
+) -> Result<T, FailureReason> {
     let result = tokio::time::timeout(worker.limits.connect_timeout, attempt).await;
     let result = result.unwrap_or_else(|_| {
-        Err(match in_handshake {
+        Err(match in_handshake.get() {
             true => handshake_failed(worker, endpoint, TlsError::Timeout),
             false => FailureReason::ConnectTimeout,
         })
@@ -112,31 +123,12 @@ async fn establish(
     host: &str,
     pool: Rc<Pool>,
     in_flight: InFlight,
-    in_handshake: &mut bool,
+    in_handshake: &Cell<bool>,
 ) -> Result<Lease, FailureReason> {
-    let stream = wire::connect(endpoint.address).await.map_err(|error| match error.kind() {
-        io::ErrorKind::TimedOut => FailureReason::ConnectTimeout,
-        _ => FailureReason::ConnectFailed,
-    })?;
-    let activity = Activity::new();
-    let (wire, tls) = match &endpoint.tls {
-        None => (Wire::plain(stream, Bytes::new(), activity.clone()), None),
-        Some(hop) => {
-            *in_handshake = true;
-            let host = hop.request_host.then_some(host);
-            let (stream, peer) = hop
-                .tls
-                .connect(stream, host, offer(want))
-                .await
-                .map_err(|error| handshake_failed(worker, endpoint, error))?;
-            worker.counters.handshakes.count((Side::Upstream, "ok", peer.resumed));
-            worker.metrics.peers.met((hop.policy, endpoint.address), &peer);
-            (Wire::tls(stream, activity.clone()), Some(peer))
-        }
-    };
+    let how = Dial { host: Some(host), alpn: offer(want), header: &[] };
+    let Dialled { wire, tls, open } = reach(worker, endpoint, how, in_handshake).await?;
     let http2 = speaks_http2(want, tls.as_ref())?;
-    let connected = Rc::new(Connected { tls, activity });
-    let open = OpenConnection::new(worker.counters.clone());
+    let connected = Rc::new(Connected { tls, activity: wire.activity().clone() });
     let io = TokioIo::new(wire);
     if http2 {
         let most = worker.limits.http2_streams;
@@ -159,6 +151,70 @@ async fn establish(
         run(&endpoint.connections, open, connection.with_upgrades());
         Ok(Lease::http1(sender, connected, false, pool, most_idle(worker), in_flight))
     }
+}
+
+/// How a connection to an endpoint is made.
+#[derive(Clone, Copy)]
+pub(crate) struct Dial<'a> {
+    /// The server name, where the policy takes it from the client.
+    pub host: Option<&'a str>,
+    /// What is offered by ALPN unless the policy says.
+    pub alpn: &'a [Alpn],
+    /// What is sent first, before TLS.
+    pub header: &'a [u8],
+}
+
+/// A connection to an endpoint, counted while it is open.
+pub(crate) struct Dialled {
+    pub wire: Wire,
+    /// What the handshake came to; `None` in plaintext.
+    pub tls: Option<PeerInfo>,
+    pub open: OpenConnection,
+}
+
+/// Makes a connection that is nobody else's, within the time limit, and tells the endpoint how it went.
+pub(crate) async fn dial(
+    worker: &Worker,
+    endpoint: &Endpoint,
+    how: Dial<'_>,
+) -> Result<Dialled, FailureReason> {
+    let in_handshake = Cell::new(false);
+    let attempt = Box::pin(reach(worker, endpoint, how, &in_handshake));
+    in_time(worker, endpoint, &in_handshake, attempt).await
+}
+
+/// Connects, and shakes hands if the hop is encrypted.
+async fn reach(
+    worker: &Worker,
+    endpoint: &Endpoint,
+    how: Dial<'_>,
+    in_handshake: &Cell<bool>,
+) -> Result<Dialled, FailureReason> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::TimedOut => FailureReason::ConnectTimeout,
+        _ => FailureReason::ConnectFailed,
+    };
+    let mut stream = wire::connect(endpoint.address).await.map_err(failed)?;
+    if !how.header.is_empty() {
+        stream.write_all(how.header).await.map_err(failed)?;
+    }
+    let activity = Activity::new();
+    let (wire, tls) = match &endpoint.tls {
+        None => (Wire::plain(stream, Bytes::new(), activity), None),
+        Some(hop) => {
+            in_handshake.set(true);
+            let host = how.host.filter(|_| hop.request_host);
+            let (stream, peer) = hop
+                .tls
+                .connect(stream, host, how.alpn)
+                .await
+                .map_err(|error| handshake_failed(worker, endpoint, error))?;
+            worker.counters.handshakes.count((Side::Upstream, "ok", peer.resumed));
+            worker.metrics.peers.met((hop.policy, endpoint.address), &peer);
+            (Wire::tls(stream, activity), Some(peer))
+        }
+    };
+    Ok(Dialled { wire, tls, open: OpenConnection::new(worker.counters.clone()) })
 }
 
 /// What is offered by ALPN unless the policy says.

@@ -22,7 +22,7 @@ pub(crate) struct Connected {
 }
 
 /// Counts an open connection.
-pub(super) struct OpenConnection(pub(super) Arc<WorkerCounters>);
+pub(crate) struct OpenConnection(Arc<WorkerCounters>);
 
 impl OpenConnection {
     pub(super) fn new(counters: Arc<WorkerCounters>) -> Self {

@@ -8,8 +8,8 @@ mod pool;
 mod revocation;
 
 pub(crate) use backend::{AlpnChoice, Hop, UpstreamBackend};
-pub(crate) use connect::acquire;
-pub(crate) use connection::{Lease, Progress};
+pub(crate) use connect::{Dial, Dialled, acquire, dial};
+pub(crate) use connection::{Lease, OpenConnection, Progress};
 pub(crate) use endpoint::{Endpoint, InFlight, TlsHop};
 
 /// The HTTP version a request needs on its way to a backend.

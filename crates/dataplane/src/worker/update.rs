@@ -3,13 +3,14 @@
 use std::{collections::BTreeSet, net::SocketAddr, rc::Rc, sync::Arc};
 
 use lasthop_dataplane_api::{
-    AppProtocol, BackendKey, EndpointSet, EndpointsKey, Listener, ListenerKey, RuleKey, Sni,
+    AppProtocol, BackendKey, EndpointSet, EndpointsKey, L4Rule, Listener, ListenerKey, RuleKey, Sni,
     UpstreamTlsPolicy,
 };
 use lasthop_tls_backends::{DownstreamTls, UpstreamTls};
 
 use super::{ListenerView, PortKey, PortTls, Worker};
 use crate::{
+    l4::PortFront,
     routing::CompiledRule,
     upstream::{AlpnChoice, Endpoint, Hop, TlsHop, UpstreamBackend},
 };
@@ -20,7 +21,9 @@ pub(crate) struct WorkerUpdate {
     pub rules: Vec<(RuleKey, Option<Arc<CompiledRule>>)>,
     pub backends: Vec<(BackendKey, Option<BackendPlan>)>,
     pub endpoints: Vec<(EndpointsKey, Option<Arc<EndpointSet>>)>,
+    pub l4_rules: Vec<(RuleKey, Option<Arc<L4Rule>>)>,
     pub ports: Vec<(PortKey, Option<PortPlan>)>,
+    pub fronts: Vec<(PortKey, Option<Arc<PortFront>>)>,
     /// Sockets to accept on, each with its address.
     pub listen: Vec<(SocketAddr, std::net::TcpListener)>,
 }
@@ -30,6 +33,7 @@ pub(crate) struct WorkerUpdate {
 pub(crate) struct BackendPlan {
     pub protocol: AppProtocol,
     pub hop: HopPlan,
+    pub proxy_protocol: bool,
 }
 
 /// The hop to a backend, compiled.
@@ -83,6 +87,15 @@ impl Worker {
             self.listener_updates.set(self.listener_updates.get() + 1);
             self.deadlines.wake_all();
         }
+        for (port, front) in &update.fronts {
+            match front {
+                Some(front) => drop(view.fronts.insert(*port, front.clone())),
+                None => drop(view.fronts.remove(port)),
+            }
+        }
+        for (key, rule) in &update.l4_rules {
+            view.l4.set(key, rule.as_ref());
+        }
         for (key, rule) in &update.rules {
             view.routes.set_rule(key, rule.clone());
         }
@@ -103,7 +116,13 @@ impl Worker {
                 Some(plan) => {
                     backends.push(key.clone());
                     let counters = self.metrics.backend(self.index, key);
-                    let backend = UpstreamBackend::new(key.clone(), plan.protocol, hop(&plan.hop), counters);
+                    let backend = UpstreamBackend::new(
+                        key.clone(),
+                        plan.protocol,
+                        hop(&plan.hop),
+                        plan.proxy_protocol,
+                        counters,
+                    );
                     replaced.extend(view.backends.insert(key.clone(), Rc::new(backend)));
                     touched.insert(key.clone());
                 }

@@ -10,7 +10,12 @@ use lasthop_dataplane_api::{BackendKey, ClientValidation, EndpointSet, Endpoints
 use lasthop_tls_backends::DownstreamTls;
 
 use super::QuickMap;
-use crate::{metrics::ListenerCounters, routing::RouteTable, upstream::UpstreamBackend};
+use crate::{
+    l4::{L4Rules, PortFront},
+    metrics::ListenerCounters,
+    routing::RouteTable,
+    upstream::UpstreamBackend,
+};
 
 /// A worker's view. Changed between requests only; a request under way keeps the parts it began with.
 #[derive(Default)]
@@ -21,6 +26,10 @@ pub(crate) struct View {
     pub listeners: QuickMap<ListenerKey, Rc<ListenerView>>,
     /// TLS of the ports that terminate it.
     pub ports: QuickMap<PortKey, Rc<PortTls>>,
+    /// Ports that are not for HTTP alone.
+    pub fronts: QuickMap<PortKey, Arc<PortFront>>,
+    /// From connections to rules.
+    pub l4: L4Rules,
     /// The backends.
     pub backends: QuickMap<BackendKey, Rc<UpstreamBackend>>,
     /// The backends of each Service's port: whom changed endpoints concern.
@@ -36,6 +45,18 @@ impl View {
     /// TLS of the address that a connection came to.
     pub(crate) fn port_tls(&self, local: SocketAddr) -> Option<Rc<PortTls>> {
         let at = |address| self.ports.get(&(address, local.port()));
+        at(Some(local.ip())).or_else(|| at(None)).cloned()
+    }
+}
+
+impl View {
+    /// What connections to an address begin with; `None`: HTTP, or HTTPS.
+    pub(crate) fn front(&self, local: SocketAddr) -> Option<Arc<PortFront>> {
+        // Most views have none at all.
+        if self.fronts.is_empty() {
+            return None;
+        }
+        let at = |address| self.fronts.get(&(address, local.port()));
         at(Some(local.ip())).or_else(|| at(None)).cloned()
     }
 }

@@ -20,7 +20,9 @@ use lasthop_dataplane_api::*;
 pub struct Record {
     pub method: String,
     pub path: String,
+    pub client: Option<SocketAddr>,
     pub protocol: &'static str,
+    pub host: String,
     pub status: u16,
     pub rule: Option<String>,
     pub endpoint: Option<SocketAddr>,
@@ -42,7 +44,9 @@ impl AccessLog for Log {
         self.0.lock().unwrap().push(Record {
             method: record.method.to_owned(),
             path: record.path.to_owned(),
+            client: Some(record.client),
             protocol: record.protocol,
+            host: record.host.to_owned(),
             status: record.status,
             rule: record.rule.map(ToString::to_string),
             endpoint: record.endpoint,

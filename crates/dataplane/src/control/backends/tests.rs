@@ -59,7 +59,8 @@ fn a_backend_that_falls_to_plaintext_is_named() {
     let mut policies = Policies::default();
     let mut warned = |tls: Option<BackendTls>| {
         let protocol = AppProtocol::Unspecified;
-        let backend = tls.map(|tls| Arc::new(Backend { key: key.clone(), protocol, tls, proxy_protocol: false }));
+        let backend =
+            tls.map(|tls| Arc::new(Backend { key: key.clone(), protocol, tls, proxy_protocol: false }));
         let changes = Changes(vec![(key.clone(), backend)]);
         let warnings = Warnings::default();
         tracing::subscriber::with_default(warnings.clone(), || {

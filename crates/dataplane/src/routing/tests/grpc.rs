@@ -86,8 +86,10 @@ fn service_goes_before_method_and_method_before_headers() {
     for reversed in [false, true] {
         let mut left: Vec<_> = order.iter().cloned().enumerate().collect();
         while let Some(&(best, _)) = left.first() {
-            let mut rules: Vec<_> =
-                left.iter().map(|(at, conditions)| grpc(&at.to_string(), 0, vec![conditions.clone()])).collect();
+            let mut rules: Vec<_> = left
+                .iter()
+                .map(|(at, conditions)| grpc(&at.to_string(), 0, vec![conditions.clone()]))
+                .collect();
             if reversed {
                 rules.reverse();
             }

@@ -1,0 +1,87 @@
+//! An endpoint that takes the connection.
+//!
+//! Nothing of the client's was sent yet, so another endpoint may be tried as often as there are some.
+
+use std::{net::SocketAddr, pin::pin, rc::Rc};
+
+use lasthop_dataplane_api::FailureReason;
+use lasthop_tls_verify::Retry;
+use smallvec::SmallVec;
+
+use super::{proxy_protocol, session::Session};
+use crate::{
+    proxy::is_upstream,
+    upstream::{Dial, Dialled, Hop, InFlight, UpstreamBackend, dial},
+};
+
+/// A connection to a backend, counted with its endpoint.
+pub(super) struct Upstream {
+    pub wire: crate::wire::Wire,
+    _open: crate::upstream::OpenConnection,
+    _in_flight: InFlight,
+}
+
+/// Connects to an endpoint of the session's backend, or of what replaced it.
+pub(super) async fn connect(session: &mut Session) -> Result<(Upstream, Rc<UpstreamBackend>), FailureReason> {
+    let worker = session.connection.worker.clone();
+    let Some(mut backend) = session.backend().cloned() else { return Err(FailureReason::InvalidBackend) };
+    let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
+    let mut last = FailureReason::NoEndpoint;
+    let count = |backend: &UpstreamBackend, reason: &FailureReason| {
+        if is_upstream(reason) {
+            backend.counters.failures.count(reason.name());
+        }
+    };
+    loop {
+        if backend.is_revoked() {
+            backend = successor(session, &backend).inspect_err(|reason| count(&backend, reason))?;
+            tried.clear();
+        }
+        let Some(endpoint) = backend.pick(&tried) else {
+            if tried.is_empty() {
+                count(&backend, &last);
+            }
+            return Err(last);
+        };
+        session.attempts += 1;
+        session.endpoint = Some(endpoint.address);
+        let header = match backend.proxy_protocol {
+            true => proxy_protocol::header(session.connection.client, session.connection.local),
+            false => Vec::new(),
+        };
+        let host = Some(session.host.as_str()).filter(|host| !host.is_empty());
+        let in_flight = InFlight::new(endpoint.clone());
+        let dialled = {
+            let dial = pin!(dial(&worker, &endpoint, Dial { host, alpn: &[], header: &header }));
+            backend.until(UpstreamBackend::is_revoked, dial).await
+        };
+        match dialled {
+            None => {}
+            Some(Ok(Dialled { wire, tls, open })) => {
+                session.connected(tls.as_ref());
+                return Ok((Upstream { wire, _open: open, _in_flight: in_flight }, backend));
+            }
+            Some(Err(reason)) => {
+                count(&backend, &reason);
+                tried.push(endpoint.address);
+                let in_vain =
+                    matches!(&reason, FailureReason::UpstreamTls(error) if error.retry() == Retry::Never);
+                if in_vain || tried.len() >= worker.limits.connect_attempts as usize {
+                    return Err(reason);
+                }
+                last = reason;
+            }
+        }
+    }
+}
+
+/// What replaced a backend whose policy is trusted no longer.
+fn successor(session: &mut Session, old: &UpstreamBackend) -> Result<Rc<UpstreamBackend>, FailureReason> {
+    let successor = session.connection.worker.view.borrow().backends.get(&old.key).cloned();
+    let successor = successor.ok_or(FailureReason::TrustRevoked)?;
+    if matches!(successor.hop, Hop::Refused) {
+        return Err(FailureReason::PolicyRefused);
+    }
+    session.set_backend(successor.clone());
+    Ok(successor)
+}
