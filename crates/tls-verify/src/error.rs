@@ -5,10 +5,13 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::{Identity, alert_name};
 
 /// Who is to blame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Fault {
     /// The backend.
     Upstream,
@@ -124,11 +127,12 @@ impl TlsError {
         }
     }
 
-    /// Whose fault it is on a connection to a backend.
-    pub fn fault(&self) -> Fault {
+    /// Whose fault it is on a connection with this peer: [`Fault::Upstream`] for a backend, [`Fault::Downstream`] for a
+    /// client.
+    pub fn fault(&self, peer: Fault) -> Fault {
         match self {
             Self::Local(_) => Fault::Local,
-            _ => Fault::Upstream,
+            _ => peer,
         }
     }
 
@@ -217,3 +221,59 @@ fn join<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: &[T]) -> fmt::Result
 }
 
 impl std::error::Error for TlsError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<TlsError> {
+        let text = || "what".to_owned();
+        vec![
+            TlsError::UntrustedChain,
+            TlsError::Expired,
+            TlsError::NotYetValid,
+            TlsError::Revoked,
+            TlsError::RevocationUnknown,
+            TlsError::NameMismatch { expected: vec![], required: vec![], presented: vec![] },
+            TlsError::WrongPurpose,
+            TlsError::WrongKeyUsage,
+            TlsError::ConstraintViolation(text()),
+            TlsError::BadCertificate(text()),
+            TlsError::PinMismatch,
+            TlsError::NoPeerCertificate,
+            TlsError::NoCommonVersion,
+            TlsError::NoCommonCipher,
+            TlsError::AlpnMismatch { offered: vec![], selected: None },
+            TlsError::ClientCertRefused(42),
+            TlsError::PeerAlert(40),
+            TlsError::NotTls,
+            TlsError::ProtocolViolation(text()),
+            TlsError::Truncated,
+            TlsError::UnrecognizedName(None),
+            TlsError::Timeout,
+            TlsError::Io(std::io::ErrorKind::ConnectionReset),
+            TlsError::Local(text()),
+        ]
+    }
+
+    #[test]
+    fn every_error_has_a_reason_and_words_of_its_own() {
+        for words in [|error: &TlsError| error.reason().to_owned(), TlsError::to_string] {
+            let mut words: Vec<String> = all().iter().map(words).collect();
+            words.sort();
+            words.dedup();
+            assert_eq!(words.len(), all().len());
+        }
+    }
+
+    #[test]
+    fn only_our_own_set_up_is_our_fault_and_the_same_at_every_endpoint() {
+        for error in all() {
+            let ours = error.reason() == "Local";
+            for peer in [Fault::Upstream, Fault::Downstream] {
+                assert_eq!(error.fault(peer), if ours { Fault::Local } else { peer }, "{error}");
+            }
+            assert_eq!(error.retry() == Retry::Never, ours, "{error}");
+        }
+    }
+}
