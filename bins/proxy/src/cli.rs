@@ -25,7 +25,8 @@ const LIMITS: &str = "\
 Limits have no flags. They are set below [limits] in the settings file, or in the environment (LASTHOP_LIMITS_HEADER_BYTES
 ...); what is not set is as the proxy has it by itself:
   connections, body-bytes, header-bytes, header-fields, header-timeout, handshake-timeout, idle-timeout,
-  stream-idle-timeout, http2-streams, http2-stream-window, http2-connection-window, buffer-bytes, connect-timeout,
+  stream-idle-timeout, l4-idle-timeout, udp-idle-timeout, udp-sessions, http2-streams, http2-stream-window,
+  http2-connection-window, buffer-bytes, connect-timeout,
   connect-attempts, upstream-idle-timeout, upstream-idle-connections, replay-bytes";
 
 /// Kubernetes Gateway API from a folder of manifests, with verified TLS to the backends.

@@ -1,4 +1,4 @@
-//! The access log: one line for each request.
+//! The access log: one line for each request, and for each connection or UDP session that is handed on as a whole.
 //!
 //! A worker formats the line into its own lane's buffer; one writer thread swaps the lanes' buffers for empty ones and
 //! writes them out. A worker never waits for the file: when its lane is full, the line is dropped and counted.

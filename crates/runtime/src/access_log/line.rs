@@ -1,4 +1,5 @@
-//! One request as a line of text (`key=value`) or JSON. Nothing is allocated but the buffer's own growth.
+//! One request, or one connection that is handed on as a whole, as a line of text (`key=value`) or JSON. Nothing is
+//! allocated but the buffer's own growth.
 
 use std::{
     fmt::{self, Write as _},
@@ -42,11 +43,16 @@ pub(super) fn write(buffer: &mut Vec<u8>, format: LogFormat, time: &str, record:
     line.text("time", Some(time));
     line.shown("client", Some(client));
     line.shown("listener", listener.as_ref());
-    line.text("method", Some(method));
-    line.text("host", Some(host));
-    line.text("path", Some(path));
+    // Connections that are handed on as a whole have no request in them, so no status either.
+    let is_request = *status != 0;
+    line.text("method", is_request.then_some(method));
+    line.text("host", (is_request || !host.is_empty()).then_some(host));
+    line.text("path", is_request.then_some(path));
     line.text("protocol", Some(protocol));
-    line.bare("status", status);
+    match is_request {
+        true => line.bare("status", status),
+        false => line.missing("status"),
+    }
     line.shown("route", rule.map(|rule| &rule.route));
     match rule {
         Some(rule) => line.bare("rule", rule.index),

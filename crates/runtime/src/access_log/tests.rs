@@ -79,6 +79,21 @@ fn line(format: LogFormat, record: &AccessRecord<'_>) -> String {
     String::from_utf8(buffer).unwrap()
 }
 
+#[test]
+fn a_connection_that_is_handed_on_has_no_request_in_it() {
+    let keys = keys();
+    let mut record = record(&keys, "", None);
+    (record.method, record.host, record.protocol, record.status) = ("", "app.test", "TLS", 0);
+    let text = line(LogFormat::Text, &record);
+    assert!(text.contains(" method=- host=app.test path=- protocol=TLS status=- "), "{text}");
+    record.host = "";
+    let json = line(LogFormat::Json, &record);
+    assert!(
+        json.contains(r#""method":null,"host":null,"path":null,"protocol":"TLS","status":null,"#),
+        "{json}"
+    );
+}
+
 fn counter() -> IntCounter {
     IntCounter::new("dropped", "dropped").unwrap()
 }

@@ -35,6 +35,15 @@ pub struct LimitSettings {
     /// For a request or response during which nothing moves.
     #[serde(deserialize_with = "optional_span")]
     pub stream_idle_timeout: Option<Span>,
+    /// For a TCP or TLS connection that is handed on as a whole and during which nothing moves.
+    #[serde(deserialize_with = "optional_span")]
+    pub l4_idle_timeout: Option<Span>,
+    /// For a UDP session without a datagram.
+    #[serde(deserialize_with = "optional_span")]
+    pub udp_idle_timeout: Option<Span>,
+    /// UDP sessions at a time.
+    #[serde(deserialize_with = "optional_number")]
+    pub udp_sessions: Option<usize>,
     /// Concurrent streams of an HTTP/2 connection.
     #[serde(deserialize_with = "optional_number")]
     pub http2_streams: Option<u32>,
