@@ -17,6 +17,7 @@ mod keys;
 mod l4_route;
 mod listener;
 mod observed;
+mod persistence;
 mod reason;
 mod route;
 mod snapshot;
@@ -38,6 +39,7 @@ pub use keys::{
 pub use l4_route::{L4Backend, L4Rule};
 pub use listener::{ClientValidation, ClientValidationMode, Listener, ListenerProtocol, ListenerTls};
 pub use observed::{EndpointReport, FailedHandshake, Handshake, PresentedLeaf};
+pub use persistence::{SessionCarrier, SessionPersistence};
 pub use reason::FailureReason;
 pub use route::{
     AttachedHost, Attachment, BackendTarget, HttpMatch, HttpRule, InvalidBackend, KeyValueMatch, PathMatch,

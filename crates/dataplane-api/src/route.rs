@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BackendKey, HostPattern, HttpFilter, ListenerKey, RuleKey};
+use crate::{BackendKey, HostPattern, HttpFilter, ListenerKey, RuleKey, SessionPersistence};
 
 /// One rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub struct HttpRule {
     pub timeouts: Timeouts,
     /// Whether and when a failed attempt is repeated.
     pub retry: Option<Retry>,
+    /// Whether a client's requests stay at one endpoint.
+    pub persistence: Option<SessionPersistence>,
 }
 
 /// A listener that a rule serves.

@@ -50,6 +50,7 @@ fn rule(route: &str, index: u32, hosts: &[&str], matches: Vec<HttpMatch>) -> Htt
         backends: Vec::new(),
         timeouts: Timeouts::default(),
         retry: None,
+        persistence: None,
     }
 }
 

@@ -230,6 +230,7 @@ pub fn rule(name: &str, prefix: &str, backends: &[&str]) -> HttpRule {
             .collect(),
         timeouts: Timeouts::default(),
         retry: None,
+        persistence: None,
     }
 }
 

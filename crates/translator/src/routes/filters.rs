@@ -46,7 +46,8 @@ impl Scope<'_, '_> {
         translated
     }
 
-    fn refuse(&mut self, message: String) -> HttpFilter {
+    /// The rule cannot be honoured as it is written: requests get a 500.
+    pub(super) fn refuse(&mut self, message: String) -> HttpFilter {
         self.invalid("UnsupportedValue", message.clone());
         HttpFilter::Invalid { message: message.into() }
     }

@@ -16,9 +16,10 @@ impl Scope<'_, '_> {
             }
         };
         let mut filters = self.grpc_filters(&rule.filters, "filters");
-        if rule.session_persistence.is_some() {
-            filters.push(self.no_session_persistence());
-        }
+        let persistence = self.persistence(rule.session_persistence.as_ref()).unwrap_or_else(|message| {
+            filters.push(self.refuse(message));
+            None
+        });
         let mut backends = Vec::with_capacity(rule.backend_refs.len());
         for (index, backend) in rule.backend_refs.iter().enumerate() {
             let field = self.field(&format!("backendRefs[{index}]"));
@@ -36,6 +37,7 @@ impl Scope<'_, '_> {
             backends,
             timeouts: Timeouts::default(),
             retry: None,
+            persistence,
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use lasthop_api_model::{ApiDuration, HttpRouteRule};
-use lasthop_dataplane_api::{HttpFilter, HttpMatch, Retry, Timeouts, WeightedBackend};
+use lasthop_dataplane_api::{HttpFilter, HttpMatch, Retry, SessionPersistence, Timeouts, WeightedBackend};
 
 use super::{matches, scope::Scope};
 
@@ -16,6 +16,7 @@ pub(super) struct RuleBody {
     pub backends: Vec<WeightedBackend>,
     pub timeouts: Timeouts,
     pub retry: Option<Retry>,
+    pub persistence: Option<SessionPersistence>,
 }
 
 impl Scope<'_, '_> {
@@ -29,17 +30,16 @@ impl Scope<'_, '_> {
             }
         };
         let mut filters = self.http_filters(&rule.filters, "filters");
-        if rule.session_persistence.is_some() {
-            filters.push(self.no_session_persistence());
-        }
+        let persistence = self.persistence(rule.session_persistence.as_ref()).unwrap_or_else(|message| {
+            filters.push(self.refuse(message));
+            None
+        });
         let timeouts = self.timeouts(rule).unwrap_or_else(|message| {
-            self.invalid("UnsupportedValue", message.clone());
-            filters.push(HttpFilter::Invalid { message: message.into() });
+            filters.push(self.refuse(message));
             Timeouts::default()
         });
         let retry = self.retry(rule).unwrap_or_else(|message| {
-            self.invalid("UnsupportedValue", message.clone());
-            filters.push(HttpFilter::Invalid { message: message.into() });
+            filters.push(self.refuse(message));
             None
         });
         let mut backends = Vec::with_capacity(rule.backend_refs.len());
@@ -52,13 +52,7 @@ impl Scope<'_, '_> {
             });
         }
         let name = rule.name.as_deref().map(Into::into);
-        Some(RuleBody { name, matches: matches?, filters, backends, timeouts, retry })
-    }
-
-    pub(super) fn no_session_persistence(&mut self) -> HttpFilter {
-        let message = format!("{}: not supported; remove the field", self.field("sessionPersistence"));
-        self.invalid("UnsupportedValue", message.clone());
-        HttpFilter::Invalid { message: message.into() }
+        Some(RuleBody { name, matches: matches?, filters, backends, timeouts, retry, persistence })
     }
 
     fn timeouts(&self, rule: &HttpRouteRule) -> Result<Timeouts, String> {
@@ -82,7 +76,7 @@ impl Scope<'_, '_> {
         Ok(Some(Retry { attempts: retry.attempts, codes: retry.codes.clone(), backoff }))
     }
 
-    fn duration(&self, field: &str, text: &ApiDuration) -> Result<Duration, String> {
+    pub(super) fn duration(&self, field: &str, text: &ApiDuration) -> Result<Duration, String> {
         text.to_duration().ok_or_else(|| {
             format!("{}: {text} is no duration; use one such as 500ms or 1m30s", self.field(field))
         })

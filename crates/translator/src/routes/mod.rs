@@ -8,6 +8,7 @@ mod grpc;
 mod http;
 mod matches;
 mod outcome;
+mod persistence;
 mod scope;
 mod stream;
 mod translate;

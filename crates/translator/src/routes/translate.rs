@@ -138,6 +138,7 @@ fn http_rule(key: RuleKey, route: &RouteView<'_>, attachments: &[Attachment], bo
         backends: body.backends,
         timeouts: body.timeouts,
         retry: body.retry,
+        persistence: body.persistence,
     }
 }
 

@@ -227,6 +227,10 @@ fn a_udp_route_leads_to_udp_ports() {
     let key = EndpointsKey { transport: Transport::UDP, ..EndpointsKey::service(name("dns"), 53) };
     let set = &world.translator.snapshot().endpoints[&key];
     assert_eq!(set.endpoints[0].address.to_string(), "10.0.0.3:5353");
+    // The slice's port must be of UDP, too.
+    let tcp = DNS.replace("port: 5353, protocol: UDP}", "port: 5353}");
+    let world = World::of(&[ALL, &tcp, &route("UDPRoute", "", rest)]);
+    assert!(world.translator.snapshot().endpoints[&key].endpoints.is_empty());
     // The same number for TCP is another port with other endpoints.
     let tcp = route("TCPRoute", "", "  rules: [{backendRefs: [{name: dns, port: 53}]}]");
     let world = World::of(&[ALL, DNS, &tcp]);

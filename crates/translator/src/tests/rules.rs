@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use lasthop_dataplane_api::{Fraction, HttpFilter, PathMatch, PathModifier, RouteKind};
+use lasthop_dataplane_api::{
+    Fraction, HttpFilter, PathMatch, PathModifier, RouteKind, SessionCarrier, SessionPersistence,
+};
 
 use crate::fixtures::*;
 
@@ -137,4 +139,98 @@ fn filters_that_exclude_each_other_answer_500() {
     assert_eq!(world.route("route")[0], "Accepted=False/IncompatibleFilters");
     let rules = world.rules(RouteKind::HTTPRoute, "route");
     assert!(rules[0].filters.iter().any(|filter| matches!(filter, HttpFilter::Invalid { .. })));
+}
+
+/// What comes of a rule's `sessionPersistence`, of an HTTPRoute and of a GRPCRoute.
+fn sessions(persistence: &str) -> [Option<SessionPersistence>; 2] {
+    ["HTTPRoute", "GRPCRoute"].map(|kind| {
+        let text =
+            format!("  - sessionPersistence: {persistence}\n    backendRefs: [{{name: web, port: 443}}]\n");
+        let world = World::of(&[GATEWAY, SERVICE, &rule(&text).replace("HTTPRoute", kind)]);
+        assert_eq!(world.route("route")[0], "Accepted=True/Accepted", "{persistence}");
+        let rules = world.translator.snapshot().http_rules.values();
+        let found: Vec<_> = rules.map(|rule| rule.persistence.clone()).collect();
+        assert_eq!(found.len(), 1);
+        found[0].clone()
+    })
+}
+
+#[test]
+fn sessions_are_carried_by_a_cookie_or_a_header() {
+    let cookie = |name: &str, path: &str, permanent| SessionCarrier::Cookie {
+        name: name.into(),
+        path: path.into(),
+        permanent,
+    };
+    let hour = Some(Duration::from_secs(3600));
+    for (text, carrier, absolute_timeout) in [
+        ("{cookie: {name: shop}}", cookie("shop", "/", false), None),
+        (
+            "{type: Cookie, cookie: {name: shop, path: /cart, lifetimeType: Permanent}, absoluteTimeout: 1h}",
+            cookie("shop", "/cart", true),
+            hour,
+        ),
+        (
+            "{type: Header, header: {name: X-Session}, absoluteTimeout: 60m}",
+            SessionCarrier::Header { name: "x-session".into() },
+            hour,
+        ),
+    ] {
+        let expected = Some(SessionPersistence { carrier, absolute_timeout });
+        assert_eq!(sessions(text), [expected.clone(), expected], "{text}");
+    }
+}
+
+#[test]
+fn a_cookie_without_a_name_gets_one_of_its_rules_own() {
+    let name = |session: &Option<SessionPersistence>| match &session.as_ref().unwrap().carrier {
+        SessionCarrier::Cookie { name, .. } => name.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let [http, grpc] = sessions("{cookie: {path: /}}");
+    let (http, grpc) = (name(&http), name(&grpc));
+    assert_ne!(http, grpc);
+    assert!(http.starts_with("lasthop-") && http.len() == 20, "{http}");
+    assert_eq!(name(&sessions("{cookie: {lifetimeType: Session}}")[0]), http, "it stays");
+}
+
+#[test]
+fn sessions_that_cannot_be_carried_answer_500() {
+    for wrong in [
+        "{cookie: {path: '/; Domain=example.com'}}",
+        "{cookie: {path: cart}}",
+        "{cookie: {}, absoluteTimeout: 0s}",
+        "{type: Header, header: {name: Host}}",
+        "{type: Header, header: {name: Transfer-Encoding}}",
+    ] {
+        let text = format!("  - sessionPersistence: {wrong}\n    backendRefs: [{{name: web, port: 443}}]\n");
+        let world = World::of(&[GATEWAY, SERVICE, &rule(&text)]);
+        assert_eq!(world.route("route")[0], "Accepted=False/UnsupportedValue", "{wrong}");
+        let rules = world.rules(RouteKind::HTTPRoute, "route");
+        assert!(matches!(rules[0].filters[..], [HttpFilter::Invalid { .. }]), "{wrong}");
+        assert_eq!(rules[0].persistence, None);
+        let said = message(&world.route_status("route").parents[0].conditions, "Accepted");
+        assert!(said.starts_with("spec.rules[0].sessionPersistence."), "{said}");
+    }
+}
+
+#[test]
+fn a_retry_may_be_switched_off_and_is_one_where_nothing_is_said() {
+    for (text, attempts) in [("{attempts: 0}", 0), ("{codes: [500]}", 1)] {
+        let text = format!("  - retry: {text}\n    backendRefs: [{{name: web, port: 443}}]\n");
+        let world = World::of(&[GATEWAY, SERVICE, &rule(&text)]);
+        let rules = world.rules(RouteKind::HTTPRoute, "route");
+        assert_eq!(rules[0].retry.as_ref().unwrap().attempts, attempts);
+    }
+}
+
+#[test]
+fn a_grpc_route_and_an_http_route_may_share_a_host() {
+    let grpc = ROUTE.replace("HTTPRoute", "GRPCRoute").replace("name: route", "name: calls");
+    let world = World::of(&[GATEWAY, SERVICE, ROUTE, &grpc]);
+    for route in ["route", "calls"] {
+        assert_eq!(world.route(route), ["Accepted=True/Accepted", "ResolvedRefs=True/ResolvedRefs"]);
+    }
+    assert_eq!(world.listener_status("gw", "http").attached_routes, 2);
+    assert_eq!(world.translator.snapshot().http_rules.len(), 2);
 }
