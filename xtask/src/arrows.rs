@@ -47,6 +47,11 @@ const HOUSE: &[Floor] = &[
         never: &["boring", "openssl", "ring"],
     },
     Floor {
+        name: "lasthop-xds",
+        on: &["lasthop-dataplane-api", "lasthop-tls-verify"],
+        never: NO_KUBERNETES,
+    },
+    Floor {
         name: "lasthop-proxy",
         on: &[
             "lasthop-api-model",
@@ -56,6 +61,7 @@ const HOUSE: &[Floor] = &[
             "lasthop-tls-backends",
             "lasthop-tls-verify",
             "lasthop-translator",
+            "lasthop-xds",
         ],
         never: NO_KUBE_CLIENT,
     },

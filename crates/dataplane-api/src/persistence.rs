@@ -20,7 +20,7 @@ pub struct SessionPersistence {
 
 /// What carries a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type")]
+#[serde(tag = "type", deny_unknown_fields)]
 pub enum SessionCarrier {
     /// A cookie that the response sets (RFC 6265).
     Cookie {
