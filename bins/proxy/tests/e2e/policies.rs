@@ -27,6 +27,7 @@ for_each_stack!(
     authorities_of_every_kind,
     the_systems_store,
     less_verified_with_the_operators_leave,
+    options_reach_the_handshake,
     conflict,
     no_policy_is_plaintext,
     policy_added_later_ends_plaintext,
@@ -226,6 +227,50 @@ fn less_verified_with_the_operators_leave(stack: Stack) {
     let statuses = ["right.test", "wrong.test", "shop.test"].map(|host| site.get(host, "/").status);
     assert_eq!(statuses, [200, 502, 200]);
     assert_eq!(proxy.record_of("wrong.test", "/")["reason"], "UntrustedChain");
+}
+
+/// What the options say about the protocol is what a handshake comes to.
+fn options_reach_the_handshake(stack: Stack) {
+    let site = Site::new();
+    let server = Server::tls("good", site.leaf().server(&["http/1.1"]));
+    site.plain_backend("shop", server.port);
+    let handshake = |options: &[(&str, &str)]| {
+        let lines = options.iter().map(|(key, value)| format!("    lasthop.dev/{key}: \"{value}\"\n"));
+        site.policy("shop", &format!("  options:\n{}", lines.collect::<String>()));
+        let mut command = std::process::Command::new(crate::support::proxy::binary());
+        command.arg("probe").arg("--config").arg(site.manifests()).args(["--tls-backend", stack.name()]);
+        let output = command.args(["--output", "json"]).output().unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let endpoint = &value["endpoints"][0];
+        assert_eq!(endpoint["verdict"], "ok", "{value:#}");
+        ["version", "group", "cipherSuite"]
+            .map(|key| endpoint["tls"][key].as_str().unwrap_or_default().to_owned())
+    };
+    let [version, group, _] = handshake(&[("session-resumption", "true")]);
+    assert_eq!((&*version, &*group), ("1.3", "X25519MLKEM768"));
+    let [version, group, _] = handshake(&[("min-version", "1.3"), ("groups", "secp384r1, x25519")]);
+    assert_eq!((&*version, &*group), ("1.3", "secp384r1"));
+    for suite in ["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"]
+    {
+        let told = handshake(&[("max-version", "1.2"), ("cipher-suites", suite), ("groups", "secp256r1")]);
+        assert_eq!(told, ["1.2", "secp256r1", suite]);
+    }
+    handshake(&[("sni", "none")]);
+    handshake(&[("sni", "another.test")]);
+    let names = server.seen.server_names.lock().unwrap().clone();
+    assert_eq!(names[names.len() - 2..], [None, Some("another.test".to_owned())]);
+
+    handshake(&[("session-resumption", "false")]);
+    let proxy = site.start(stack);
+    let mut client = site.connect("shop.test");
+    for _ in 0..5 {
+        assert_eq!(client.get("shop.test", "/close").unwrap().status, 200);
+    }
+    let resumed = crate::support::within(Duration::from_secs(5), || {
+        let records = proxy.access_log();
+        (records.len() == 5).then(|| records.iter().filter(|record| record["resumed"] == true).count())
+    });
+    assert_eq!(resumed, Some(0));
 }
 
 /// Of two policies for one Service the older is in force, and the other one is told that it is not.
