@@ -1,6 +1,6 @@
 //! `check`: what every object's conditions are, and how every hop is encrypted, without serving anything.
 
-mod hop;
+pub(crate) mod hop;
 mod print;
 
 use std::{process::ExitCode, sync::Arc};
@@ -121,7 +121,7 @@ impl Findings {
 /// Whether requests on a hop get an error of ours, whatever the backend does.
 pub(crate) fn is_refused(tls: &HopTls) -> bool {
     match tls {
-        HopTls::Plaintext { .. } | HopTls::Policy(_) => false,
+        HopTls::Plaintext { .. } | HopTls::Passthrough | HopTls::Policy(_) => false,
         HopTls::Refused(_) | HopTls::Unresolved { .. } => true,
     }
 }

@@ -72,7 +72,7 @@ fn probe(flags: &ProbeFlags) -> Result<Probed, ProbeError> {
     let settings = Settings::load(&Flags::from(&flags.settings)).map_err(RunError::from)?;
     let bundle = flags.with_ca.as_deref().map(Bundle::read).transpose()?;
     let translated = check::translate(&settings)?;
-    let Plan { targets, others } = plan::plan(&translated);
+    let Plan { targets, others } = plan::plan(&translated, &plan::resolve);
     let outcomes = run::runtime().map_err(RunError::from)?.block_on(shake_all(targets, flags));
     let now = UnixTime::now();
     let mut system = advice::SystemStore::default();

@@ -1,6 +1,6 @@
 //! A hop in words.
 
-use lasthop_dataplane_api::Sni;
+use lasthop_dataplane_api::{PlaintextReason, Refusal, RouteKind, Sni};
 use lasthop_tls_verify::{Identity, VerifyMode};
 use lasthop_translator::{Hop, HopPolicy, HopTls};
 
@@ -24,24 +24,47 @@ pub(crate) fn backend(hop: &Hop) -> String {
     text
 }
 
-/// How many endpoints are ready.
+/// How many endpoints are ready, or where they come from.
 pub(crate) fn endpoints(hop: &Hop) -> String {
-    match (&hop.tls, hop.endpoints) {
-        (HopTls::Unresolved { .. }, _) => "-".to_owned(),
-        (_, 0) => "0 (503)".to_owned(),
-        (_, count) => count.to_string(),
+    match (&hop.tls, &hop.hostname, hop.endpoints) {
+        (HopTls::Unresolved { .. }, _, _) => "-".to_owned(),
+        (_, Some(host), _) => host.to_string(),
+        (_, None, 0) => format!("0 ({})", failure(hop, "503")),
+        (_, None, count) => count.to_string(),
+    }
+}
+
+/// What a client sees of a hop that cannot be made: this code, where there are codes.
+fn failure(hop: &Hop, code: &'static str) -> &'static str {
+    match hop.route.kind {
+        RouteKind::HTTPRoute | RouteKind::GRPCRoute => code,
+        RouteKind::TLSRoute | RouteKind::TCPRoute => "closed",
+        RouteKind::UDPRoute => "dropped",
     }
 }
 
 /// Whether and how it is encrypted.
 pub(crate) fn tls(hop: &Hop) -> String {
     match &hop.tls {
-        HopTls::Plaintext { .. } => "plaintext: no BackendTLSPolicy targets the port".to_owned(),
-        HopTls::Unresolved { reason } => format!("leads nowhere (500): {reason}"),
+        HopTls::Plaintext { reason: PlaintextReason::NoPolicy } if hop.route.kind == RouteKind::UDPRoute => {
+            "plaintext: UDP".to_owned()
+        }
+        HopTls::Plaintext { reason } => plaintext(*reason).to_owned(),
+        HopTls::Passthrough => "the client's own TLS goes through".to_owned(),
+        HopTls::Unresolved { reason } => format!("leads nowhere ({}): {reason}", failure(hop, "500")),
         HopTls::Refused(refusal) => {
-            format!("refused (502) by {}: {}: {}", refusal.policy, refusal.reason, refusal.message)
+            let Refusal { policy, reason, message } = refusal;
+            format!("refused ({}) by {policy}: {reason}: {message}", failure(hop, "502"))
         }
         HopTls::Policy(policy) => of_policy(policy),
+    }
+}
+
+/// Why a hop is not encrypted.
+pub(crate) fn plaintext(reason: PlaintextReason) -> &'static str {
+    match reason {
+        PlaintextReason::NoPolicy => "plaintext: no BackendTLSPolicy targets the port",
+        PlaintextReason::ModeNone => "plaintext: the XBackend's tls.mode is None",
     }
 }
 

@@ -173,3 +173,60 @@ fn a_folder_whose_gateway_is_broken_is_the_right_folder() {
     let findings = check_text(&GATEWAY.replace("gatewayClassName", "gatewayClass"));
     assert_ne!(findings.refused(), 0);
 }
+
+#[test]
+fn hops_of_streams_and_of_hosts_outside_say_what_becomes_of_them() {
+    let gateway = GATEWAY.replace(
+        "  - {name: http, protocol: HTTP, port: 8080}\n",
+        "  - {name: http, protocol: HTTP, port: 8080}\n  - {name: tcp, protocol: TCP, port: 9000}\n  \
+         - {name: udp, protocol: UDP, port: 9000}\n  - {name: tls, protocol: TLS, port: 8443, tls: {mode: Passthrough}}\n",
+    );
+    let route = |kind: &str, listener: &str, backend: &str, more: &str| {
+        format!(
+            "---\napiVersion: gateway.networking.k8s.io/v1\nkind: {kind}\nmetadata: {{name: {listener}}}\nspec:\n  \
+             parentRefs: [{{name: edge, sectionName: {listener}}}]\n{more}  rules: [{{backendRefs: [{backend}]}}]\n"
+        )
+    };
+    let outside = "---
+apiVersion: gateway.networking.x-k8s.io/v1alpha1
+kind: XBackend
+metadata: {name: pay}
+spec:
+  type: ExternalHostname
+  externalHostname: {hostname: pay.example.com}
+  port: {number: 443}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: dns}
+spec: {ports: [{name: dns, port: 53, protocol: UDP}]}
+";
+    let xbackend = "{group: gateway.networking.x-k8s.io, kind: XBackend, name: pay}";
+    let policy = POLICY
+        .replace("name: shop}\nspec", "name: dns}\nspec")
+        .replace("Service, name: shop", "Service, name: dns");
+    let findings = check_text(
+        &[
+            gateway.as_str(),
+            outside,
+            POLICY,
+            &policy,
+            &ca(),
+            &route("TCPRoute", "tcp", &format!("{xbackend}, {{name: gone, port: 1}}"), ""),
+            &route("UDPRoute", "udp", "{name: dns, port: 53}", ""),
+            &route("TLSRoute", "tls", "{name: shop, port: 443}", "  hostnames: [a.test]\n"),
+        ]
+        .concat(),
+    );
+    let text = print::text(&findings);
+    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for wanted in [
+        "TCPRoute default/tcp, rule 0 default/edge XBackend/default/pay:443 pay.example.com plaintext: the XBackend's \
+         tls.mode is None",
+        "default/gone:1 - leads nowhere (closed): BackendNotFound",
+        "UDPRoute default/udp, rule 0 default/edge default/dns:53/UDP 0 (dropped) refused (dropped) by default/dns: Invalid",
+        "TLSRoute default/tls, rule 0 default/edge default/shop:443 1 the client's own TLS goes through",
+    ] {
+        assert!(flat.contains(wanted), "{wanted:?} is not in\n{text}");
+    }
+}

@@ -12,10 +12,18 @@ use super::{Endpoint, Probed, bundle::Comparison, certificate, detail, plan::NoH
 pub(super) fn value(probed: &Probed) -> Value {
     let now = UnixTime::now();
     let (mut plaintext, mut refused, mut without_endpoints) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut passthrough, mut unresolved) = (Vec::new(), Vec::new());
     for other in &probed.others {
         let mut value = json!({ "backend": other.backend.endpoints.to_string(), "gateway": other.backend.gateway.to_string() });
         match &other.why {
-            NoHandshake::Plaintext => plaintext.push(value),
+            NoHandshake::Plaintext(_) => plaintext.push(value),
+            NoHandshake::Passthrough => passthrough.push(value),
+            NoHandshake::Unresolved { host, why, policy } => {
+                value["policy"] = json!(policy.policy);
+                value["hostname"] = json!(host);
+                value["message"] = json!(why);
+                unresolved.push(value);
+            }
             NoHandshake::Refused(refusal) => {
                 value["policy"] = json!(refusal.policy);
                 value["reason"] = json!(refusal.reason);
@@ -34,6 +42,8 @@ pub(super) fn value(probed: &Probed) -> Value {
         "refused": refused,
         "withoutEndpoints": without_endpoints,
         "plaintext": plaintext,
+        "passthrough": passthrough,
+        "unresolved": unresolved,
         "problems": probed.problems,
     });
     if let Some(bundle) = &probed.bundle {

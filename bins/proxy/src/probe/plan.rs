@@ -2,16 +2,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    io,
+    net::{SocketAddr, ToSocketAddrs as _},
     sync::Arc,
 };
 
 use lasthop_dataplane_api::{
-    AppProtocol, Backend, BackendKey, BackendTarget, BackendTls, HostPattern, HttpFilter, HttpRule, Refusal,
-    RouteKind, Snapshot, Sni, UpstreamTlsPolicy,
+    AppProtocol, Attachment, Backend, BackendKey, BackendTarget, BackendTls, Endpoint, EndpointSet,
+    HostPattern, HttpFilter, PlaintextReason, Refusal, RouteKind, Snapshot, Sni, UpstreamTlsPolicy,
 };
 use lasthop_tls_backends::{Alpn, UpstreamTls};
-use lasthop_translator::{HopPolicy, HopTls};
+use lasthop_translator::{Hop, HopPolicy, HopTls};
 
 use crate::check::Translated;
 
@@ -42,6 +43,8 @@ pub(super) enum Speaks {
     Http2,
     /// What ALPN chooses, because the policy names its own protocols.
     Negotiated,
+    /// Whatever comes: connections are handed on as a whole.
+    Stream,
 }
 
 /// A backend with which no hands are shaken.
@@ -53,11 +56,15 @@ pub(super) struct Other {
 /// Why not.
 pub(super) enum NoHandshake {
     /// Nobody asked for TLS.
-    Plaintext,
+    Plaintext(PlaintextReason),
+    /// The client's own TLS goes through.
+    Passthrough,
     /// TLS was asked for and cannot be had as asked.
     Refused(Refusal),
     /// There is a policy, and nobody to ask.
     NoEndpoint(Arc<HopPolicy>),
+    /// There is a policy, and the name of the host has no address.
+    Unresolved { host: Arc<str>, why: String, policy: Arc<HopPolicy> },
 }
 
 /// Who uses a backend, and for which hosts.
@@ -67,19 +74,34 @@ struct Uses {
     hosts: BTreeSet<Option<Arc<str>>>,
 }
 
+/// The addresses of a host name at a port.
+pub(super) type Resolve = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
+
+/// As the machine resolves names.
+pub(super) fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok((host, port).to_socket_addrs()?.collect())
+}
+
 /// Everything there is to do for a folder.
-pub(super) fn plan(translated: &Translated) -> Plan {
+pub(super) fn plan(translated: &Translated, resolve: &Resolve) -> Plan {
     let snapshot = translated.translator.snapshot();
     let hops = translated.translator.hops();
     let uses = uses(snapshot);
     let mut plan = Plan { targets: Vec::new(), others: Vec::new() };
     for (key, backend) in &snapshot.backends {
         let service = key.endpoints.to_string();
-        let hop = hops.iter().find(|hop| hop.gateway == key.gateway && *hop.backend == *service);
+        let of = |hop: &&Hop| hop.gateway == key.gateway && *hop.backend == *service;
+        // Where TLS passes through for one route, another may still end it: that one's hop is ours.
+        let passed = hops.iter().find(of).filter(|hop| matches!(hop.tls, HopTls::Passthrough));
+        let hop = hops.iter().filter(of).find(|hop| !matches!(hop.tls, HopTls::Passthrough));
         let mut other = |why| plan.others.push(Other { backend: key.clone(), why });
+        if hop.is_none() && passed.is_some() {
+            other(NoHandshake::Passthrough);
+            continue;
+        }
         let policy = match &backend.tls {
-            BackendTls::Plaintext(_) => {
-                other(NoHandshake::Plaintext);
+            BackendTls::Plaintext(reason) => {
+                other(NoHandshake::Plaintext(*reason));
                 continue;
             }
             BackendTls::Refused(refusal) => {
@@ -109,7 +131,14 @@ pub(super) fn plan(translated: &Translated) -> Plan {
                 continue;
             }
         };
-        let endpoints = snapshot.endpoints.get(&key.endpoints).map_or(&[][..], |set| &set.endpoints);
+        let endpoints = match snapshot.endpoints.get(&key.endpoints).map(|set| endpoints(set, resolve)) {
+            None => Vec::new(),
+            Some(Ok(endpoints)) => endpoints,
+            Some(Err((host, why))) => {
+                other(NoHandshake::Unresolved { host, why, policy: described });
+                continue;
+            }
+        };
         if endpoints.is_empty() {
             other(NoHandshake::NoEndpoint(described));
             continue;
@@ -152,6 +181,18 @@ fn bare(policy: &UpstreamTlsPolicy) -> HopPolicy {
     }
 }
 
+/// The endpoints of a set; those of a host name as it resolves now, each once. The error is the name, and why it has none.
+fn endpoints(set: &EndpointSet, resolve: &Resolve) -> Result<Vec<Endpoint>, (Arc<str>, String)> {
+    let Some(host) = &set.hostname else { return Ok(set.endpoints.clone()) };
+    let mut found = resolve(host, set.key.port).map_err(|error| (host.clone(), error.to_string()))?;
+    found.sort_unstable();
+    found.dedup();
+    if found.is_empty() {
+        return Err((host.clone(), "it has no address".to_owned()));
+    }
+    Ok(found.into_iter().map(|address| Endpoint { address }).collect())
+}
+
 fn uses(snapshot: &Snapshot) -> BTreeMap<&BackendKey, Uses> {
     let mut uses: BTreeMap<&BackendKey, Uses> = BTreeMap::new();
     for rule in snapshot.http_rules.values() {
@@ -165,7 +206,16 @@ fn uses(snapshot: &Snapshot) -> BTreeMap<&BackendKey, Uses> {
             if let BackendTarget::Backend(key) = target {
                 let uses = uses.entry(key).or_default();
                 uses.kinds.insert(rule.key.route.kind);
-                uses.hosts.extend(hosts(snapshot, rule));
+                uses.hosts.extend(hosts(snapshot, &rule.attachments));
+            }
+        }
+    }
+    for rule in snapshot.l4_rules.values() {
+        for backend in &rule.backends {
+            if let BackendTarget::Backend(key) = &backend.target {
+                let uses = uses.entry(key).or_default();
+                uses.kinds.insert(rule.key.route.kind);
+                uses.hosts.extend(hosts(snapshot, &rule.attachments));
             }
         }
     }
@@ -173,13 +223,13 @@ fn uses(snapshot: &Snapshot) -> BTreeMap<&BackendKey, Uses> {
 }
 
 /// A host for each host name of a rule. A wildcard gets one that it covers; where any host will do there is none.
-fn hosts(snapshot: &Snapshot, rule: &HttpRule) -> BTreeSet<Option<Arc<str>>> {
+fn hosts(snapshot: &Snapshot, attachments: &[Attachment]) -> BTreeSet<Option<Arc<str>>> {
     let of = |pattern: &HostPattern| match pattern {
         HostPattern::Exact(name) => name.clone(),
         HostPattern::Wildcard(suffix) => format!("lasthop-probe{suffix}").into(),
     };
     let mut found = BTreeSet::new();
-    for attachment in &rule.attachments {
+    for attachment in attachments {
         if attachment.hosts.is_empty() {
             let listener = snapshot.listeners.get(&attachment.listener);
             found.insert(listener.and_then(|listener| listener.hostname.as_ref()).map(of));
@@ -193,6 +243,7 @@ impl Uses {
     /// What the dataplane would want to speak, as it decides it for each request.
     fn speaks(&self, backend: &Backend, policy: &UpstreamTlsPolicy) -> BTreeSet<Speaks> {
         let of = |kind: RouteKind| match (kind, backend.protocol) {
+            (RouteKind::TLSRoute | RouteKind::TCPRoute | RouteKind::UDPRoute, _) => Speaks::Stream,
             (RouteKind::GRPCRoute, _) | (_, AppProtocol::H2c) => Speaks::Http2,
             (_, AppProtocol::Unspecified) if !policy.settings().alpn.is_empty() => Speaks::Negotiated,
             (_, AppProtocol::Unspecified | AppProtocol::WebSocket | AppProtocol::WebSocketTls) => {
@@ -220,6 +271,7 @@ impl Speaks {
             Self::Http1 => &[Alpn::Http1],
             Self::Http2 => &[Alpn::Http2],
             Self::Negotiated => &[Alpn::Http2, Alpn::Http1],
+            Self::Stream => &[],
         }
     }
 
@@ -228,7 +280,7 @@ impl Speaks {
         match self {
             Self::Http1 => chosen != Some(Alpn::Http2),
             Self::Http2 => chosen == Some(Alpn::Http2),
-            Self::Negotiated => true,
+            Self::Negotiated | Self::Stream => true,
         }
     }
 }
@@ -255,7 +307,7 @@ impl Target {
 impl Other {
     /// Whether requests to it fail because of it.
     pub(super) fn fails(&self) -> bool {
-        matches!(self.why, NoHandshake::Refused(_))
+        matches!(self.why, NoHandshake::Refused(_) | NoHandshake::Unresolved { .. })
     }
 }
 

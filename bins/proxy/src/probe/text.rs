@@ -8,7 +8,7 @@ use super::{
     certificate, detail,
     plan::{NoHandshake, Speaks},
 };
-use crate::table::Table;
+use crate::{check::hop, table::Table};
 
 /// As tables.
 pub(super) fn text(probed: &Probed) -> String {
@@ -70,7 +70,14 @@ fn endpoints(probed: &Probed, now: UnixTime) -> Table<9> {
     }
     for other in &probed.others {
         let (verdict, why) = match &other.why {
-            NoHandshake::Plaintext => ("plaintext", "no BackendTLSPolicy targets the port".to_owned()),
+            NoHandshake::Plaintext(reason) => {
+                let why = hop::plaintext(*reason);
+                ("plaintext", why.strip_prefix("plaintext: ").unwrap_or(why).to_owned())
+            }
+            NoHandshake::Passthrough => ("left alone", "the client's own TLS goes through".to_owned()),
+            NoHandshake::Unresolved { host, why, policy } => {
+                ("no address", format!("policy {}: {host}: {why}", policy.policy))
+            }
             NoHandshake::Refused(refusal) => {
                 let said = format!("policy {}: {}: {}", refusal.policy, refusal.reason, refusal.message);
                 ("refused", said)
@@ -102,8 +109,10 @@ fn of(endpoint: &Endpoint) -> String {
     if let Some(host) = &target.host {
         text.push_str(&format!(" for {host}"));
     }
-    if target.speaks == Speaks::Http2 {
-        text.push_str(" over HTTP/2");
+    match target.speaks {
+        Speaks::Http2 => text.push_str(" over HTTP/2"),
+        Speaks::Stream => text.push_str(" for streams"),
+        Speaks::Http1 | Speaks::Negotiated => {}
     }
     text
 }

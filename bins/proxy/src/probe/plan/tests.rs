@@ -55,11 +55,16 @@ endpoints: [{addresses: [192.0.2.1]}, {addresses: [192.0.2.2]}]
 
 /// The plan for the manifests and a policy for both Services, with these options.
 fn planned(options: &str) -> Vec<String> {
+    planned_of(MANIFESTS, options)
+}
+
+/// The same for other manifests.
+fn planned_of(manifests: &str, options: &str) -> Vec<String> {
     let key = rcgen::KeyPair::generate().unwrap();
     let pem = rcgen::CertificateParams::new(vec![]).unwrap().self_signed(&key).unwrap().pem();
     let lines: String = pem.lines().map(|line| format!("    {line}\n")).collect();
     let text = format!(
-        "{MANIFESTS}---
+        "{manifests}---
 apiVersion: gateway.networking.k8s.io/v1
 kind: BackendTLSPolicy
 metadata: {{name: both}}
@@ -80,14 +85,22 @@ data:
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("all.yaml"), text).unwrap();
     let settings = Settings { config: Some(folder.path().to_owned()), ..Settings::default() };
-    let Plan { targets, others } = plan(&check::translate(&settings).unwrap());
+    let resolve = |host: &str, port| match host {
+        "pay.example.com" => Ok(vec![([192, 0, 2, 9], port).into()]),
+        _ => Err(std::io::Error::other("no such host")),
+    };
+    let Plan { targets, others } = plan(&check::translate(&settings).unwrap(), &resolve);
     let targets = targets.iter().map(|target| {
         let name = target.server_name().unwrap_or_default();
         format!("{} {} {} {name}", target.backend.endpoints, target.address, target.offered().join(","))
     });
     let others = others.iter().map(|other| match &other.why {
         NoHandshake::NoEndpoint(policy) => format!("{} nobody, {}", other.backend.endpoints, policy.policy),
-        NoHandshake::Plaintext | NoHandshake::Refused(_) => format!("{} left alone", other.backend.endpoints),
+        NoHandshake::Passthrough => format!("{} passes", other.backend.endpoints),
+        NoHandshake::Unresolved { host, why, .. } => format!("{} {host}: {why}", other.backend.endpoints),
+        NoHandshake::Plaintext(_) | NoHandshake::Refused(_) => {
+            format!("{} left alone", other.backend.endpoints)
+        }
     });
     targets.chain(others).collect()
 }
@@ -113,4 +126,67 @@ fn the_hosts_of_the_routes_are_sent_if_the_policy_says_so() {
     let expected =
         ["h2 lasthop-probe.shop.test", "h2 shop.test", "h2 lasthop-probe.shop.test", "h2 shop.test"];
     assert_eq!(first, expected);
+}
+
+#[test]
+fn streams_and_hosts_outside_are_asked_and_tls_that_passes_through_is_not() {
+    let route = |kind: &str, name: &str, listener: &str, rest: &str| {
+        format!(
+            "---\napiVersion: gateway.networking.k8s.io/v1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec:\n  \
+             parentRefs: [{{name: edge, sectionName: {listener}}}]\n{rest}\n"
+        )
+    };
+    let to = |backend: &str| format!("  rules: [{{backendRefs: [{backend}]}}]");
+    let xbackend = |name: &str, host: &str| {
+        format!(
+            "---\napiVersion: gateway.networking.x-k8s.io/v1alpha1\nkind: XBackend\nmetadata: {{name: {name}}}\n\
+             spec:\n  type: ExternalHostname\n  externalHostname: {{hostname: {host}}}\n  port: {{number: 443}}\n  \
+             tls: {{mode: ServerOnly, validation: {{hostname: {host}, caCertificateRefs: [{{group: '', kind: ConfigMap, name: ca}}]}}}}\n"
+        )
+    };
+    let gateway = "---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec:
+  gatewayClassName: lasthop
+  listeners:
+  - {name: tcp, protocol: TCP, port: 5432}
+  - {name: tls, protocol: TLS, port: 8443, tls: {mode: Passthrough}}
+";
+    let services = &MANIFESTS[MANIFESTS.find("---\napiVersion: v1\nkind: Service").unwrap()..];
+    let refs = |names: &[&str]| -> String {
+        let refs = names
+            .iter()
+            .map(|name| format!("{{group: gateway.networking.x-k8s.io, kind: XBackend, name: {name}}}"));
+        refs.collect::<Vec<_>>().join(", ")
+    };
+    let all = [
+        gateway.to_owned(),
+        route(
+            "TCPRoute",
+            "db",
+            "tcp",
+            &to(&format!("{{name: shop, port: 443}}, {}", refs(&["pay", "gone"]))),
+        ),
+        route(
+            "TLSRoute",
+            "pass",
+            "tls",
+            &format!("  hostnames: [a.test]\n{}", to("{name: copy, port: 443}")),
+        ),
+        xbackend("pay", "pay.example.com"),
+        xbackend("gone", "gone.example.com"),
+        services.to_owned(),
+    ];
+    let mut planned = planned_of(&all.concat(), "");
+    planned.sort();
+    let expected = [
+        "XBackend/default/gone:443 gone.example.com: no such host",
+        "XBackend/default/pay:443 192.0.2.9:443  pay.example.com",
+        "default/copy:443 passes",
+        "default/shop:443 192.0.2.1:9443  shop.internal",
+        "default/shop:443 192.0.2.2:9443  shop.internal",
+    ];
+    assert_eq!(planned, expected);
 }
