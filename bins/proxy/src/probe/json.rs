@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lasthop_dataplane_api::FailureReason;
-use lasthop_tls_verify::CertificateSummary;
+use lasthop_tls_verify::{CertificateSummary, Fault};
 use pki_types::UnixTime;
 use serde_json::{Value, json};
 
@@ -74,6 +74,11 @@ fn of(endpoint: &Endpoint, now: UnixTime) -> Value {
         "offered": target.offered(),
         "failed": endpoint.failure().is_some(),
         "verdict": outcome.failure.as_ref().map_or("ok", FailureReason::name),
+        "fault": match &outcome.failure {
+            Some(FailureReason::UpstreamTls(error)) => Some(error.fault(Fault::Upstream)),
+            Some(_) => Some(Fault::Upstream),
+            None => None,
+        },
         "detail": outcome.failure.as_ref().map(|failure| detail(failure, outcome)),
         "tls": outcome.peer.as_ref().map(|peer| json!({
             "version": peer.version,

@@ -116,7 +116,7 @@ fn wrong_name(stack: Stack) {
     let (value, code) = json(&site, stack, &[]);
     let shop = endpoint(&value, "shop");
     assert_eq!(code, Some(1), "{value:#}");
-    assert_eq!(shop["verdict"], "NameMismatch");
+    assert_eq!((&shop["verdict"], &shop["fault"]), (&Value::from("NameMismatch"), &Value::from("upstream")));
     // What was presented is told although it was refused.
     assert_eq!(shop["chain"][0]["names"][0], "DNS:other.test", "{shop:#}");
     assert_eq!(shop["wouldWork"][0], "spec.validation.hostname: other.test", "{shop:#}");
