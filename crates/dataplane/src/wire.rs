@@ -43,7 +43,7 @@ pub(crate) struct Activity {
     /// When the first byte came after the last request ended; `u64::MAX` for none.
     first_byte: AtomicU64,
     requests: AtomicU32,
-    /// What the peer did to TLS that ended the connection.
+    /// The error that ended the connection.
     statement: OnceLock<TlsError>,
 }
 
@@ -94,24 +94,25 @@ impl Activity {
     /// Why a connection to a backend ended without a response: for what the backend said in TLS, if it did. In TLS 1.3
     /// it refuses our certificate, or the lack of one, only after the handshake is done for us (RFC 8446 §4.4.2.4).
     pub(crate) fn broken_off(&self) -> FailureReason {
-        match self.cut_short() {
+        match self.statement.get() {
             // There is nothing that could have been cut.
-            FailureReason::UpstreamTls(TlsError::Truncated) => FailureReason::UpstreamReset,
-            reason => reason,
+            None | Some(TlsError::Truncated | TlsError::Io(_)) => FailureReason::UpstreamReset,
+            Some(error) => FailureReason::UpstreamTls(error.clone()),
         }
     }
 
     /// Why a connection to a backend ended within a response. An end without close_notify may be somebody else's
     /// doing (RFC 8446 §6.1).
     pub(crate) fn cut_short(&self) -> FailureReason {
-        self.statement.get().cloned().map_or(FailureReason::UpstreamReset, FailureReason::UpstreamTls)
+        match self.statement.get() {
+            Some(TlsError::Truncated) => FailureReason::UpstreamTls(TlsError::Truncated),
+            _ => self.broken_off(),
+        }
     }
 
     fn note_error(&self, error: &io::Error) {
-        if let Some(error) = classify_io(error) {
-            // The first one counts.
-            let _ = self.statement.set(error);
-        }
+        // The first one counts.
+        let _ = self.statement.set(classify_io(error).unwrap_or(TlsError::Io(error.kind())));
     }
 
     /// What the connection is at.
@@ -162,7 +163,11 @@ impl Wire {
             let mut bytes = [0; 512];
             let mut unread = ReadBuf::new(&mut bytes);
             match Pin::new(&mut **stream).poll_read(cx, &mut unread) {
-                Poll::Ready(Err(error)) => self.activity.note_error(&error),
+                Poll::Ready(Err(unread)) => {
+                    // A socket tells of a reset once, and of an end from then on.
+                    let ended = unread.kind() == io::ErrorKind::UnexpectedEof;
+                    self.activity.note_error(if ended { error } else { &unread });
+                }
                 // The runtime has not heard yet that the socket is broken. It will at once: a socket that takes no bytes
                 // because the peer is gone is ready to be read, and reading has left the task's waker.
                 Poll::Pending => return Poll::Pending,
