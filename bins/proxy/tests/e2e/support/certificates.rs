@@ -5,14 +5,17 @@ use std::{
     sync::Arc,
 };
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, PublicKeyData, RevokedCertParams, RsaKeySize,
+    SerialNumber, date_time_ymd,
 };
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
+    ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
     client::Resumption,
-    crypto::aws_lc_rs,
+    crypto::aws_lc_rs as provider,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
     server::WebPkiClientVerifier,
 };
@@ -27,6 +30,8 @@ pub(crate) struct Leaf {
     pub(crate) key_pem: String,
     certificate: CertificateDer<'static>,
     key: Vec<u8>,
+    /// The SHA-256 of its SubjectPublicKeyInfo, in base64.
+    pub(crate) pin: String,
 }
 
 /// How long a certificate is good for.
@@ -50,6 +55,29 @@ impl Authority {
         self.0.pem()
     }
 
+    pub(crate) fn key_pem(&self) -> String {
+        self.0.key().serialize_pem()
+    }
+
+    /// A list of revoked certificates in PEM, by their serial numbers.
+    pub(crate) fn revocations(&self, serials: &[u64]) -> String {
+        let revoked = |serial: &u64| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: date_time_ymd(2026, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2026, 1, 1),
+            next_update: date_time_ymd(2090, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.0).unwrap().pem().unwrap()
+    }
+
     /// A certificate for these names that is valid now.
     pub(crate) fn leaf(&self, names: &[&str]) -> Leaf {
         self.leaf_valid(names, Validity::Now)
@@ -70,10 +98,38 @@ impl Authority {
         Leaf::new(certificate.pem(), certificate.der(), &key)
     }
 
+    /// As [`Authority::leaf`], changed in some way.
+    pub(crate) fn leaf_with(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Leaf {
+        self.leaf_of(&KeyPair::generate().unwrap(), names, change)
+    }
+
+    /// As [`Authority::leaf_with`], with an RSA key.
+    pub(crate) fn leaf_rsa(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Leaf {
+        let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
+        self.leaf_of(&key, names, change)
+    }
+
+    fn leaf_of(&self, key: &KeyPair, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Leaf {
+        let mut params = params(names, Validity::Now);
+        change(&mut params);
+        let certificate = params.signed_by(key, &self.0).unwrap();
+        Leaf::new(certificate.pem(), certificate.der(), key)
+    }
+
     /// What a client needs that trusts this CA, and shows a certificate if it is given one.
     pub(crate) fn client(&self, alpn: &[&str], certificate: Option<&Leaf>) -> Arc<ClientConfig> {
-        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
+        self.client_speaking(rustls::DEFAULT_VERSIONS, alpn, certificate)
+    }
+
+    /// As [`Authority::client`], with these versions of TLS.
+    pub(crate) fn client_speaking(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        alpn: &[&str],
+        certificate: Option<&Leaf>,
+    ) -> Arc<ClientConfig> {
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider::default_provider()))
+            .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(self.roots());
         let mut config = match certificate {
@@ -99,6 +155,7 @@ impl Leaf {
             key_pem: key.serialize_pem(),
             certificate: certificate.clone().into_owned(),
             key: key.serialize_der(),
+            pin: STANDARD.encode(digest(&SHA256, &key.subject_public_key_info())),
         }
     }
 
@@ -116,9 +173,19 @@ impl Leaf {
 
     /// As [`Leaf::server`]; clients must show a certificate of the CA.
     pub(crate) fn server_asking(&self, alpn: &[&str], clients: Option<&Authority>) -> Arc<ServerConfig> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        Arc::new(self.server_speaking(rustls::DEFAULT_VERSIONS, alpn, clients))
+    }
+
+    /// As [`Leaf::server_asking`], with these versions of TLS, still to be changed.
+    pub(crate) fn server_speaking(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        alpn: &[&str],
+        clients: Option<&Authority>,
+    ) -> ServerConfig {
+        let provider = Arc::new(provider::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap();
         let builder = match clients {
             None => builder.with_no_client_auth(),
@@ -130,7 +197,7 @@ impl Leaf {
         };
         let mut config = builder.with_single_cert(vec![self.certificate.clone()], self.key()).unwrap();
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-        Arc::new(config)
+        config
     }
 
     /// Writes certificate and key into the folder; their paths.

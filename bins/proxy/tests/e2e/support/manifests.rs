@@ -47,6 +47,32 @@ data:
     )
 }
 
+/// A TLS Secret with an OCSP response in DER.
+pub(crate) fn secret_with_staple(name: &str, leaf: &Leaf, response: &[u8]) -> String {
+    format!("{}  tls.ocsp-staple: {}\n", secret(name, leaf), STANDARD.encode(response))
+}
+
+/// A ReferenceGrant in the namespace `elsewhere`: objects of this kind there may be referred to by Gateways of
+/// `default`.
+pub(crate) fn grant_to_gateways(kind: &str) -> String {
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1beta1
+kind: ReferenceGrant
+metadata:
+  name: gateways
+  namespace: elsewhere
+spec:
+  from:
+  - group: gateway.networking.k8s.io
+    kind: Gateway
+    namespace: default
+  to:
+  - group: \"\"
+    kind: {kind}
+"
+    )
+}
+
 /// A ConfigMap whose `ca.crt` is this text.
 pub(crate) fn config_map(name: &str, text: &str) -> String {
     let text = serde_json::to_string(text).unwrap();

@@ -117,6 +117,50 @@ impl Proxy {
         })
     }
 
+    /// The sum of a metric's series that have all these labels.
+    pub(crate) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
+        let metrics = self.metrics();
+        let series = metrics.lines().filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let rest = series.strip_prefix(name)?;
+            let whole = rest.is_empty() || rest.starts_with('{');
+            (whole && labels.iter().all(|label| rest.contains(label))).then(|| value.parse::<f64>().ok())?
+        });
+        series.sum()
+    }
+
+    /// Waits until an object's condition has this status and reason; `scope` is a listener, or nothing.
+    pub(crate) fn wait_condition(
+        &self,
+        (kind, name): (&str, &str),
+        (scope, condition): (&str, &str),
+        wanted: (&str, &str),
+    ) {
+        let mut last = Value::Null;
+        let found = within(PATIENCE, || {
+            let status: Value = serde_json::from_str(&self.page("/status")?.1).ok()?;
+            let objects = status["objects"].as_array()?;
+            let object = objects.iter().find(|object| object["kind"] == kind && object["name"] == name)?;
+            last = object["conditions"].clone();
+            last.as_array()?.iter().find(|found| {
+                found["scope"] == scope
+                    && found["type"] == condition
+                    && (found["status"].as_str(), found["reason"].as_str())
+                        == (Some(wanted.0), Some(wanted.1))
+            })?;
+            Some(())
+        });
+        assert!(found.is_some(), "{kind} {name} {scope:?} {condition} is not {wanted:?}: {last:#}");
+    }
+
+    /// The memory that it has of its own, in KiB: what is resident, without the files of its program.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.split_whitespace().next().and_then(|text| text.parse().ok()).unwrap()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         self.process.signal(name);
     }

@@ -161,7 +161,7 @@ impl Write for Counted {
 
 /// `/echo` gives the request's body back, `/head` its head, `/slow?MS` waits, `/trailers` ends with one, `/early` sends
 /// half and closes, `/close` closes after its response; all else says hello.
-fn serve(name: &str, stream: &mut Box<dyn Stream>, seen: &Seen) {
+pub(crate) fn serve(name: &str, stream: &mut Box<dyn Stream>, seen: &Seen) {
     let mut buffer = Vec::new();
     while let Some((head, body)) = read_message(stream, &mut buffer, |stream, head| {
         if head.to_ascii_lowercase().contains("\r\nexpect: 100-continue") {
