@@ -5,31 +5,46 @@ use crate::problem::Problem;
 
 /// Marks the listeners that cannot be told apart: one port speaks either HTTP or TLS or plain TCP, and listeners of a
 /// port differ in their host names. Among listeners of one object none wins; otherwise the Gateway's do, then those of
-/// the set that comes first.
+/// the set that comes first. One that lost against another object's takes none of its own object with it.
 pub(super) fn mark(drafts: &mut [Draft<'_>]) {
     let last = drafts.iter().map(|draft| draft.rank).max().unwrap_or(0);
     for rank in 0..=last {
-        let conflicts: Vec<(usize, Problem)> = drafts
-            .iter()
-            .enumerate()
-            .filter(|(_, draft)| draft.rank == rank)
-            .filter_map(|(index, draft)| Some((index, conflict(draft, drafts)?)))
-            .collect();
-        for (index, problem) in conflicts {
-            if let Some(draft) = drafts.get_mut(index) {
-                draft.outcome.refuse(problem.clone());
-                draft.outcome.conflict = Some(problem);
+        for among in [Among::Earlier, Among::Own] {
+            let conflicts: Vec<(usize, Problem)> = drafts
+                .iter()
+                .enumerate()
+                .filter(|(_, draft)| draft.rank == rank && draft.outcome.conflict.is_none())
+                .filter_map(|(index, draft)| Some((index, conflict(draft, drafts, among)?)))
+                .collect();
+            for (index, problem) in conflicts {
+                if let Some(draft) = drafts.get_mut(index) {
+                    draft.outcome.refuse(problem.clone());
+                    draft.outcome.conflict = Some(problem);
+                }
             }
         }
     }
 }
 
-fn conflict(draft: &Draft<'_>, all: &[Draft<'_>]) -> Option<Problem> {
+/// Whose listeners one is held against.
+#[derive(Clone, Copy)]
+enum Among {
+    /// Those of objects that go before its own.
+    Earlier,
+    /// Those of its own object.
+    Own,
+}
+
+fn conflict(draft: &Draft<'_>, all: &[Draft<'_>], among: Among) -> Option<Problem> {
     let protocol = draft.protocol?;
     let rivals = all.iter().filter(|other| {
         other.outcome.key != draft.outcome.key
+            && other.outcome.conflict.is_none()
             && other.spec.port == draft.spec.port
-            && (other.rank == draft.rank || (other.rank < draft.rank && other.outcome.conflict.is_none()))
+            && match among {
+                Among::Earlier => other.rank < draft.rank,
+                Among::Own => other.rank == draft.rank,
+            }
     });
     let mut same_host = None;
     for other in rivals {
