@@ -14,4 +14,4 @@ pub(crate) use collections::Collections;
 pub(crate) use fact::{Fact, Node};
 pub(crate) use reader::{Derived, Inputs, Reader};
 pub(crate) use tracker::Tracker;
-pub(crate) use uses::{RouteUses, Uses};
+pub(crate) use uses::{RouteUses, Uses, WholeUse};

@@ -5,7 +5,9 @@ use std::{
     hash::Hash,
 };
 
-use lasthop_dataplane_api::{BackendKey, BackendKind, EndpointsKey, ListenerKey, ObjectName};
+use lasthop_dataplane_api::{
+    BackendKey, BackendKind, EndpointsKey, ListenerKey, ObjectName, RouteKey, RouteKind,
+};
 
 /// Something that routes refer to, with the Gateway it is reached by.
 pub(crate) type Use = ((BackendKind, ObjectName), ObjectName);
@@ -18,13 +20,19 @@ pub(crate) struct Uses {
     endpoints: Counts<EndpointsKey>,
     users: Counts<Use>,
     passed: Counts<Use>,
+    whole: BTreeSet<WholeUse>,
 }
+
+/// A route that takes all that comes to a listener, with its age: only the first of a listener serves.
+pub(crate) type WholeUse = (ListenerKey, i64, RouteKey);
 
 /// What one route uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RouteUses {
     /// The listeners it is attached to.
     pub attached: BTreeSet<ListenerKey>,
+    /// The listeners of which it takes all that comes.
+    pub whole: BTreeSet<WholeUse>,
     /// The backends it leads to.
     pub backends: BTreeSet<BackendKey>,
     /// The Services and XBackends it names, whether they exist or not.
@@ -36,7 +44,7 @@ pub(crate) struct RouteUses {
 /// What changed for all when one route changed.
 #[derive(Debug, Default)]
 pub(crate) struct UsesChange {
-    /// Gateways with other numbers of attached routes.
+    /// Gateways with other numbers of attached routes, or with routes of another age.
     pub attached: BTreeSet<ObjectName>,
     /// Backends that are used now and were not, and the other way round.
     pub backends: Vec<(BackendKey, bool)>,
@@ -87,6 +95,14 @@ impl Uses {
             self.attached.remove(listener);
             change.attached.insert(listener.gateway.clone());
         }
+        for whole in new.whole.difference(&old.whole) {
+            self.whole.insert(whole.clone());
+            change.attached.insert(whole.0.gateway.clone());
+        }
+        for whole in old.whole.difference(&new.whole) {
+            self.whole.remove(whole);
+            change.attached.insert(whole.0.gateway.clone());
+        }
         for backend in new.backends.difference(&old.backends) {
             if self.backends.add(backend) {
                 change.backends.push((backend.clone(), true));
@@ -129,6 +145,13 @@ impl Uses {
     /// How many routes are attached to a listener.
     pub(crate) fn attached(&self, listener: &ListenerKey) -> i32 {
         self.attached.0.get(listener).map_or(0, |count| i32::try_from(*count).unwrap_or(i32::MAX))
+    }
+
+    /// The routes that take all that comes to a Gateway's listeners: by listener the one that serves first.
+    pub(crate) fn whole(&self, gateway: &ObjectName) -> impl Iterator<Item = &WholeUse> {
+        let first = ListenerKey { gateway: gateway.clone(), set: None, name: "".into() };
+        let route = RouteKey { kind: RouteKind::HTTPRoute, object: ObjectName::new("", "") };
+        self.whole.range((first, i64::MIN, route)..).take_while(move |(key, ..)| key.gateway == *gateway)
     }
 
     /// Whether clients' own TLS goes through a Gateway to a Service.

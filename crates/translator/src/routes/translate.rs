@@ -5,7 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use lasthop_dataplane_api::{Attachment, HttpRule, L4Rule, ListenerKey, ObjectName, RouteKey, RuleKey};
+use lasthop_dataplane_api::{
+    Attachment, HttpRule, L4Rule, ListenerKey, ObjectName, RouteKey, RouteKind, RuleKey,
+};
 
 use super::{
     RouteOutcome,
@@ -25,6 +27,13 @@ pub(crate) fn translate(reader: &Reader<'_>, key: &RouteKey) -> Option<RouteOutc
     let references = route.parent_refs.iter().chain(&implied);
     let parents: Vec<Parent<'_>> =
         references.filter_map(|parent| attach::parent(reader, key, &route, parent)).collect();
+    if let Rules::Streams(rules) = &route.rules
+        && rules.len() > 1
+    {
+        let message = "nothing tells connections of one rule from those of another: only the first rule serves; \
+                       split the route";
+        reader.notice(names::route_resource(key), "spec.rules[1]", message);
+    }
     let mut outcome = RouteOutcome::default();
     let accepting = attachments(&parents);
     let mut scopes = Vec::new();
@@ -64,6 +73,12 @@ pub(crate) fn translate(reader: &Reader<'_>, key: &RouteKey) -> Option<RouteOutc
         outcome.said = parents.iter().map(|parent| summary.at(parent)).collect();
         if summary.accepted() {
             outcome.uses.attached = attached(&parents);
+            if matches!(key.kind, RouteKind::TCPRoute | RouteKind::UDPRoute) {
+                let created = names::created(route.metadata);
+                let listeners = outcome.uses.attached.iter();
+                outcome.uses.whole =
+                    listeners.map(|listener| (listener.clone(), created, key.clone())).collect();
+            }
         }
     }
     Some(outcome)

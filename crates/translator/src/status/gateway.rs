@@ -12,8 +12,9 @@ use super::{
 };
 use crate::{
     gateways::{ClientCertificate, GatewayOutcome},
-    index::Reader,
+    index::{Reader, Uses, WholeUse},
     listeners::ListenerOutcome,
+    names,
     progress::{Progress, Word},
 };
 
@@ -38,6 +39,7 @@ pub(crate) fn gateway_status(reader: &Reader<'_>, name: &ObjectName) -> Option<G
             *programmed = short;
         }
     }
+    tell_idle(reader, uses, name);
     let sets = outcome.sets.keys().filter(|set| listener_set::problem(outcome, set).is_none()).count();
     Some(GatewayStatus {
         addresses: assigned.unwrap_or_else(|| addresses(outcome, progress)),
@@ -104,6 +106,25 @@ fn resolved(outcome: &GatewayOutcome) -> Verdict {
     } else {
         let message = format!("References of these listeners are not resolved: {}", bad.join(", "));
         Verdict::no(types::RESOLVED_REFS, "ListenersNotResolved", message)
+    }
+}
+
+/// Of several TCPRoutes or UDPRoutes of a listener only the oldest serves. The API wants all of them accepted, so that
+/// no condition has a place for it.
+fn tell_idle(reader: &Reader<'_>, uses: &Uses, gateway: &ObjectName) {
+    let mut serving: Option<&WholeUse> = None;
+    for whole in uses.whole(gateway) {
+        let (listener, _, route) = whole;
+        match serving {
+            Some((same, _, first)) if same == listener => {
+                let message = format!(
+                    "listener {listener} serves {} {}, which is older or first by name; this route gets nothing of it",
+                    first.kind, first.object
+                );
+                reader.notice(names::route_resource(route), "spec.parentRefs", message);
+            }
+            _ => serving = Some(whole),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Statuses of ListenerSets.
 
-use lasthop_api_model::{ListenerSet, ListenerSetStatus};
+use lasthop_api_model::{ListenerSet, ListenerSetStatus, ResourceKind};
 use lasthop_dataplane_api::ObjectName;
 
 use super::{
@@ -8,7 +8,13 @@ use super::{
     listener::{self, Told},
     merge, types,
 };
-use crate::{gateways::GatewayOutcome, index::Reader, listeners::ListenerOutcome, problem::Problem};
+use crate::{
+    gateways::{self, GatewayOutcome},
+    index::Reader,
+    listeners::ListenerOutcome,
+    names,
+    problem::Problem,
+};
 
 /// The status of a ListenerSet; `None` when its Gateway is not ours.
 pub(crate) fn listener_set_status(reader: &Reader<'_>, name: &ObjectName) -> Option<ListenerSetStatus> {
@@ -16,10 +22,15 @@ pub(crate) fn listener_set_status(reader: &Reader<'_>, name: &ObjectName) -> Opt
     let parent = &set.spec.parent_ref;
     let gateway =
         ObjectName::new(parent.namespace.as_deref().unwrap_or(&name.namespace), parent.name.as_str());
-    let outcome = reader.gateway(&gateway)?;
-    if !outcome.sets.contains_key(name) {
+    let Some(outcome) = reader.gateway(&gateway).filter(|outcome| outcome.sets.contains_key(name)) else {
+        if gateways::owns_everything(reader) {
+            // The API has no place to say it where nobody owns the parent.
+            let message =
+                format!("there is no {} {gateway} that a ListenerSet could join; create it", parent.kind);
+            reader.notice(names::key(ResourceKind::ListenerSet, name), "spec.parentRef", message);
+        }
         return None;
-    }
+    };
     let generation = set.metadata.generation;
     let none = ListenerSetStatus::default();
     let old = set.status.as_ref().unwrap_or(&none);

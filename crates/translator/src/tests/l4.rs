@@ -168,7 +168,13 @@ fn all_routes_of_a_tcp_listener_are_accepted_and_counted() {
     let world = World::of(&[ALL, SERVICE, &one, &newer]);
     assert_eq!((world.route("route")[0].as_str(), world.route("newer")[0].as_str()), (GOOD[0], GOOD[0]));
     assert_eq!(world.listener_status("gw", "tcp").attached_routes, 2);
-    // The dataplane lets the older serve.
+    // The dataplane lets the older serve, and the other's owner is told.
+    assert_eq!(world.last.notices.len(), 1);
+    assert_eq!(
+        (&*world.last.notices[0].object.name, &*world.last.notices[0].field),
+        ("newer", "spec.parentRefs")
+    );
+    assert!(world.last.notices[0].message.contains("TCPRoute default/route"));
     assert_eq!(world.l4_rules(RouteKind::TCPRoute, "route")[0].created, 0);
     assert_eq!(world.l4_rules(RouteKind::TCPRoute, "newer")[0].created, 1_704_067_200);
 }

@@ -248,6 +248,16 @@ fn two_parents_of_one_route_are_answered_apart() {
 }
 
 #[test]
+fn a_set_without_a_gateway_is_noticed() {
+    let mut world = World::of(&[SET]);
+    assert_eq!(world.last.notices.len(), 1);
+    assert_eq!(world.last.notices[0].field, "spec.parentRef");
+    world.apply(&[&gateway("Same")]);
+    assert!(world.last.notices.is_empty());
+    assert_eq!(set(&world, "set").1[0].1[0], "Accepted=True/Accepted");
+}
+
+#[test]
 fn a_set_of_a_gateway_that_is_not_accepted_says_so() {
     let refused = gateway("Same")
         .replace("  listeners:", "  addresses: [{type: Hostname, value: a.example}]\n  listeners:");
