@@ -37,7 +37,6 @@ impl Space {
         let mut command = Command::new("setsid");
         command.args(["unshare", "--mount", "--propagation", "private", "--net", "--pid", "--fork"]);
         command.args(["--mount-proc", "bash", "-c", FIRST]).arg(layout.mark());
-        command.current_dir("/");
         detach(command, &layout.log("namespaces"))?;
         let space = until(Duration::from_secs(10), "the namespaces", || Self::find(layout))
             .map_err(|error| format!("{error}; see {}", layout.log("namespaces").display()))?;
@@ -112,8 +111,25 @@ fn path() -> String {
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()
 }
 
+/// Closes what we were given open, such as a caller's lock, and becomes the command.
+const CLOSING: &str = r#"for file in /proc/self/fd/*; do
+    number=${file##*/}
+    if [ "$number" -gt 2 ]; then eval "exec $number>&-"; fi
+done
+exec "$0" "$@""#;
+
 /// Starts a command that outlives us and our terminal.
-fn detach(mut command: Command, log: &Path) -> Result<(), String> {
+fn detach(command: Command, log: &Path) -> Result<(), String> {
+    let mut closing = Command::new("bash");
+    closing.arg("-c").arg(CLOSING).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => closing.env(name, value),
+            None => closing.env_remove(name),
+        };
+    }
+    closing.current_dir("/");
+    let mut command = closing;
     let file = File::create(log).map_err(|error| format!("{}: {error}", log.display()))?;
     let errors = file.try_clone().map_err(|error| format!("{}: {error}", log.display()))?;
     command.stdin(Stdio::null()).stdout(file).stderr(errors).process_group(0);

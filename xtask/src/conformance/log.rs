@@ -28,6 +28,8 @@ pub(crate) struct Log {
     /// The first error of each test, by the test's name; the empty name is the set-up's.
     pub(crate) errors: BTreeMap<String, String>,
     error: Option<String>,
+    /// The test whose error was told last.
+    told: Option<String>,
 }
 
 impl Log {
@@ -50,7 +52,15 @@ impl Log {
             let Some(error) = self.error.take() else { return };
             let name = name.trim();
             let name = name.strip_prefix(TEST).unwrap_or_default().split('/').next().unwrap_or_default();
+            let known = self.errors.contains_key(name);
+            self.told = (!known).then(|| name.to_owned());
             self.errors.entry(name.to_owned()).or_insert(error);
+        } else if let Some(text) = line.strip_prefix("Messages:") {
+            let error = self.told.take().and_then(|name| self.errors.get_mut(&name));
+            if let Some(error) = error {
+                error.push_str(": ");
+                error.push_str(text.trim());
+            }
         } else if let Some(error) = &mut self.error
             && !line.is_empty()
             && error.len() < 600
@@ -109,7 +119,7 @@ mod tests {
         assert_eq!(names(Verdict::Failed), ["HTTPRouteWeight"]);
         assert_eq!(names(Verdict::Passed), ["HTTPRouteMatching"]);
         assert_eq!(names(Verdict::Skipped), ["MeshBasic"]);
-        assert_eq!(log.errors["HTTPRouteWeight"], "Condition never satisfied after 30s");
+        assert_eq!(log.errors["HTTPRouteWeight"], "Condition never satisfied after 30s: weights differ");
         assert_eq!(log.tests[0].seconds, 31.2);
     }
 }
