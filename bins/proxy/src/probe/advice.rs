@@ -154,6 +154,16 @@ impl Case<'_> {
         }
     }
 
+    /// Whether an XBackend says what must be proven, which has no options, and not a BackendTLSPolicy.
+    fn is_xbackend(&self) -> bool {
+        self.target.policy.source.starts_with("XBackend ")
+    }
+
+    /// Where it says so.
+    fn field(&self) -> &'static str {
+        if self.is_xbackend() { "spec.tls.validation" } else { "spec.validation" }
+    }
+
     /// Whether the chain would be accepted under other requirements, and if not, why.
     fn verify(&self, requirements: PeerRequirements) -> Result<(), TlsError> {
         let verifier = Verifier::new(requirements).map_err(|error| TlsError::Local(error.to_string()))?;
@@ -245,6 +255,15 @@ impl Case<'_> {
         let own = !self.target.policy.settings().alpn.is_empty();
         let only_http2 = offered.iter().all(|protocol| protocol == "h2");
         vec![match (selected, own, only_http2) {
+            (None, true, _) if self.is_xbackend() => {
+                format!("let the backend take {} by ALPN, or change spec.protocol", offered.join(" or "))
+            }
+            (Some(selected), ..) if self.is_xbackend() => {
+                format!(
+                    "the backend speaks {selected}, and {} is asked for: see spec.protocol",
+                    offered.join(" or ")
+                )
+            }
             (None, true, _) => {
                 "the backend takes none of the protocols of lasthop.dev/alpn: name one that it takes, \
                  or take the option away"
@@ -267,6 +286,10 @@ impl Case<'_> {
     fn client_certificate(&self, outcome: &Outcome) -> Vec<String> {
         let issued_by = issued_by(outcome);
         vec![match &self.target.policy.settings().client_certificate {
+            None if self.is_xbackend() => format!(
+                "the backend wants a client certificate{issued_by}: set spec.tls.mode to ClientAndServer and name its \
+                 Secret in spec.tls.clientCertificateRef"
+            ),
             None => format!(
                 "the backend wants a client certificate{issued_by}: name its Secret with spec.options \
                  lasthop.dev/client-certificate-ref, or in the Gateway's spec.tls.backend.clientCertificateRef"
@@ -287,6 +310,10 @@ impl Case<'_> {
 
     fn server_name(&self) -> Vec<String> {
         vec![match self.target.server_name() {
+            Some(name) if self.is_xbackend() => format!(
+                "the backend does not know the server name {name}: write one that it knows into {}.hostname",
+                self.field()
+            ),
             Some(name) => format!(
                 "the backend does not know the server name {name}: send another one with spec.options \
                  lasthop.dev/sni (a name, request-host or none)"

@@ -101,9 +101,11 @@ impl Case<'_> {
         let chain_only = PeerRequirements { mode: VerifyMode::Chain, ..changed.clone() };
         Some(match (self.verify(changed), self.verify(chain_only)) {
             (Ok(()), _) => {
-                "or spec.validation.wellKnownCACertificates: System in place of caCertificateRefs: the \
-                 system's store verifies it"
-                    .to_owned()
+                let field = self.field();
+                format!(
+                    "or {field}.wellKnownCACertificates: System in place of caCertificateRefs: the system's store \
+                     verifies it"
+                )
             }
             (Err(_), Ok(())) => {
                 "the system's store (wellKnownCACertificates: System) verifies the chain, but not the \

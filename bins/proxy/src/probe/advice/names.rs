@@ -22,17 +22,18 @@ impl Case<'_> {
         let accepted: Vec<&Identity> =
             known.iter().filter(|identity| self.accepts(peer, std::slice::from_ref(*identity))).collect();
         let wildcards = leaf.names.iter().filter_map(|name| name.strip_prefix("DNS:*.")).take(MOST);
+        let field = self.field();
         let wildcards = wildcards.map(|parent| {
-            format!("spec.validation.hostname: a name of one label below {parent}, which *.{parent} covers")
+            format!("{field}.hostname: a name of one label below {parent}, which *.{parent} covers")
         });
         if peer.required.is_empty() {
-            return accepted.iter().take(MOST).map(|name| self.spelt(name)).chain(wildcards).collect();
+            return accepted.iter().filter_map(|name| self.spelt(name)).take(MOST).chain(wildcards).collect();
         }
         let mut remedies = Vec::new();
         let lacks_hostname = peer.required.iter().any(|name| !self.accepts(peer, std::slice::from_ref(name)));
         if lacks_hostname {
             let hosts = accepted.iter().filter_map(|name| match name {
-                Identity::Dns(name) => Some(format!("spec.validation.hostname: {name}")),
+                Identity::Dns(name) => Some(format!("{field}.hostname: {name}")),
                 _ => None,
             });
             remedies.extend(hosts.take(MOST).chain(wildcards));
@@ -41,7 +42,7 @@ impl Case<'_> {
         }
         if !self.accepts(peer, &peer.identities) {
             let others = accepted.iter().filter(|name| !peer.required.contains(name));
-            let mut others: Vec<String> = others.take(MOST).map(|name| self.spelt(name)).collect();
+            let mut others: Vec<String> = others.filter_map(|name| self.spelt(name)).take(MOST).collect();
             if others.is_empty() {
                 let away = "name no subjectAltNames and no lasthop.dev/subject-ip-sans: the certificate carries no \
                             other name than the hostname";
@@ -59,8 +60,9 @@ impl Case<'_> {
         self.verify(PeerRequirements { identities, required: Vec::new(), ..peer.clone() }) == Ok(())
     }
 
-    /// The field in which the policy would name it.
-    fn spelt(&self, identity: &Identity) -> String {
+    /// How the policy would name it, if it can.
+    fn spelt(&self, identity: &Identity) -> Option<String> {
+        let field = self.field();
         let settings = self.target.policy.settings();
         let by_hostname = match (&*settings.peer.identities, &settings.sni) {
             ([Identity::Dns(expected)], Sni::Name(sni)) => {
@@ -68,14 +70,15 @@ impl Case<'_> {
             }
             _ => false,
         };
-        match identity {
-            Identity::Dns(name) if by_hostname => format!("spec.validation.hostname: {name}"),
+        Some(match identity {
+            Identity::Dns(name) if by_hostname => format!("{field}.hostname: {name}"),
             Identity::Dns(name) => {
-                format!("spec.validation.subjectAltNames: [{{type: Hostname, hostname: {name}}}]")
+                format!("{field}.subjectAltNames: [{{type: Hostname, hostname: {name}}}]")
             }
-            Identity::Uri(uri) => format!("spec.validation.subjectAltNames: [{{type: URI, uri: {uri:?}}}]"),
+            Identity::Uri(uri) => format!("{field}.subjectAltNames: [{{type: URI, uri: {uri:?}}}]"),
+            Identity::Ip(_) if self.is_xbackend() => return None,
             Identity::Ip(address) => format!("spec.options: lasthop.dev/subject-ip-sans: \"{address}\""),
-        }
+        })
     }
 }
 

@@ -47,7 +47,11 @@ fn settings(ca: &Ca) -> UpstreamTlsSettings {
 }
 
 fn target(settings: UpstreamTlsSettings) -> Target {
-    let policy = Arc::new(UpstreamTlsPolicy::new("default/shop", settings));
+    target_of("default/shop", settings)
+}
+
+fn target_of(source: &str, settings: UpstreamTlsSettings) -> Target {
+    let policy = Arc::new(UpstreamTlsPolicy::new(source, settings));
     let stack = lasthop_tls_backends::backend(lasthop_tls_backends::available()[0]).unwrap();
     let tls = stack.upstream(&policy).unwrap();
     let described = HopPolicy {
@@ -130,6 +134,40 @@ fn another_name_is_spelt_as_the_policy_would() {
         advice.starts_with("spec.validation.subjectAltNames: [{type: Hostname, hostname: b.test}]"),
         "{advice}"
     );
+}
+
+#[test]
+fn an_xbackend_is_advised_in_its_own_fields() {
+    let (ours, theirs) = (ca("ours"), ca("theirs"));
+    let advice = |error: TlsError, chain: Vec<CertificateDer<'static>>, settings| {
+        let outcome =
+            Outcome { failure: Some(FailureReason::UpstreamTls(error)), chain, ..Outcome::default() };
+        let (target, now) = (target_of("XBackend default/pay", settings), UnixTime::now());
+        let mut system = SystemStore::of(anchors(&theirs));
+        advise(&target, outcome.failure.as_ref(), &outcome, &mut system, now).remedies.join("\n")
+    };
+    let names = vec![dns("b.test"), SanType::IpAddress("192.0.2.1".parse().unwrap())];
+    let mismatch = TlsError::NameMismatch { expected: vec![], required: vec![], presented: vec![] };
+    let told = advice(mismatch, vec![leaf(&ours, &params(names))], settings(&ours));
+    assert_eq!(told, "spec.tls.validation.hostname: b.test", "an address cannot be named there");
+    let chain = vec![leaf(&theirs, &params(vec![dns("a.test")]))];
+    let told = advice(TlsError::UntrustedChain, chain, settings(&ours));
+    assert!(told.contains("or spec.tls.validation.wellKnownCACertificates: System"), "{told}");
+    let mut http1 = settings(&ours);
+    http1.alpn = vec!["http/1.1".into()];
+    let taken = |selected: Option<&str>| TlsError::AlpnMismatch {
+        offered: vec!["http/1.1".to_owned()],
+        selected: selected.map(str::to_owned),
+    };
+    for (error, wanted) in [
+        (taken(None), "let the backend take http/1.1 by ALPN, or change spec.protocol"),
+        (taken(Some("h2")), "the backend speaks h2, and http/1.1 is asked for: see spec.protocol"),
+        (TlsError::ClientCertRefused(116), "spec.tls.clientCertificateRef"),
+        (TlsError::PeerAlert(112), "into spec.tls.validation.hostname"),
+    ] {
+        let told = advice(error, Vec::new(), http1.clone());
+        assert!(told.contains(wanted) && !told.contains("lasthop.dev/"), "{told}");
+    }
 }
 
 #[test]
