@@ -38,7 +38,7 @@ pub(crate) fn install(
             }
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let binary = binary(options, program)?;
-            let env = options.dataplane.env(program);
+            let env = options.dataplane.env();
             let image = Image { names: &names, program: &binary, user: "65532:65532", env };
             images::import(layout, space, &image)?;
             println!("conformance: {} is {}", names.join(", "), binary.display());
@@ -83,8 +83,8 @@ fn binary(options: &Options, program: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// The images of a program that the manifests name.
-fn image_names(manifests: &str, program: &str) -> Vec<String> {
+/// The images of a program that the manifests name. The controller knows by itself which proxies belong to it.
+fn image_names(manifests: &str, program: &str) -> Result<Vec<String>, String> {
     let words = manifests.split(|letter: char| letter.is_whitespace() || "\"'=,[]{}".contains(letter));
     let mut names: Vec<_> = words
         .filter(|word| {
@@ -95,7 +95,16 @@ fn image_names(manifests: &str, program: &str) -> Vec<String> {
         .collect();
     names.sort();
     names.dedup();
-    names
+    if !names.is_empty() {
+        return Ok(names);
+    }
+    match PROGRAMS {
+        [controller, proxy] if program == proxy => {
+            let names = image_names(manifests, controller)?;
+            Ok(names.iter().map(|name| name.replace(controller, proxy)).collect())
+        }
+        _ => Err(format!("the manifests name no image of {program}; what should the cluster run?")),
+    }
 }
 
 fn wait_for_controller(kubectl: &Kubectl<'_>) -> Result<(), String> {
@@ -139,12 +148,11 @@ pub(crate) fn wait_for_class(kubectl: &Kubectl<'_>, class: &str) -> Result<Vec<S
 }
 
 impl Dataplane {
-    /// What the image sets: the proxy takes it for the setting of its TLS stack.
-    fn env(self, program: &str) -> &'static [&'static str] {
-        match (self, program) {
-            (Self::Boring, "lasthop-proxy") => &["LASTHOP_TLS_BACKEND=boringssl"],
-            (Self::Rustls, "lasthop-proxy") => &["LASTHOP_TLS_BACKEND=rustls"],
-            _ => &[],
+    /// What the images set: controller and proxies take it for the setting of their TLS stack.
+    fn env(self) -> &'static [&'static str] {
+        match self {
+            Self::Boring => &["LASTHOP_TLS_BACKEND=boringssl"],
+            Self::Rustls => &["LASTHOP_TLS_BACKEND=rustls"],
         }
     }
 }
@@ -164,7 +172,16 @@ mod tests {
         let text = "image: \"ghcr.io/lasthop/lasthop-controller:0.1.0\"\n\
                     args: [--proxy-image=ghcr.io/lasthop/lasthop-proxy:0.1.0]\n\
                     value: ghcr.io/lasthop/lasthop-proxy:0.1.0\nname: lasthop-proxy\nx: lasthop-proxy:\n";
-        assert_eq!(image_names(text, "lasthop-controller"), ["ghcr.io/lasthop/lasthop-controller:0.1.0"]);
-        assert_eq!(image_names(text, "lasthop-proxy"), ["ghcr.io/lasthop/lasthop-proxy:0.1.0"]);
+        let controller = ["ghcr.io/lasthop/lasthop-controller:0.1.0"];
+        let proxy = ["ghcr.io/lasthop/lasthop-proxy:0.1.0"];
+        assert_eq!(image_names(text, "lasthop-controller").unwrap(), controller);
+        assert_eq!(image_names(text, "lasthop-proxy").unwrap(), proxy);
+        let alone = text.lines().next().unwrap();
+        assert_eq!(
+            image_names(alone, "lasthop-proxy").unwrap(),
+            proxy,
+            "the controller's, by the proxy's name"
+        );
+        assert!(image_names("image: nginx:1", "lasthop-controller").is_err());
     }
 }
