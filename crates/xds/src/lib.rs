@@ -13,7 +13,7 @@ mod wire;
 
 pub use authenticate::{AuthenticationError, Authenticator};
 pub use authority::{Authority, AuthorityError, renewal_is_due};
-pub use client::{Client, ClientOptions, ControlPlaneAddress};
+pub use client::{AddressError, Client, ClientOptions, ControlPlaneAddress};
 pub use metrics::{ClientMetrics, ServerMetrics};
 pub use server::{Server, ServerOptions};
 pub use tls::{LinkTlsError, SERVER_NAME, ServingTls};

@@ -13,7 +13,7 @@ use lasthop_dataplane_api::{ObjectName, Report, Update, UpdateSource};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::ClientMetrics;
-pub use transport::ControlPlaneAddress;
+pub use transport::{AddressError, ControlPlaneAddress};
 
 /// What the client needs to know.
 #[derive(Clone, Debug)]

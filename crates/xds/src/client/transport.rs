@@ -31,7 +31,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// A first snapshot may be large.
 const WINDOW: u32 = 4 << 20;
 
-/// `https://host:port` of the controllers.
+/// `host:port` of the controllers, or `https://host:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlPlaneAddress {
     host: String,
@@ -65,7 +65,7 @@ impl FromStr for ControlPlaneAddress {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let failed = || AddressError(text.to_owned());
-        let authority = text.strip_prefix("https://").ok_or_else(failed)?;
+        let authority = text.strip_prefix("https://").unwrap_or(text);
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         let (host, port) = authority.rsplit_once(':').ok_or_else(failed)?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -161,13 +161,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_https_with_a_port() {
+    fn addresses_have_a_port() {
         for good in ["https://controller.ns.svc:15010", "https://10.0.0.1:443", "https://[::1]:8443"] {
             assert_eq!(good.parse::<ControlPlaneAddress>().unwrap().to_string(), good);
         }
-        assert_eq!("https://a:1/".parse::<ControlPlaneAddress>().unwrap().to_string(), "https://a:1");
+        for same in ["https://a:1/", "a:1"] {
+            assert_eq!(same.parse::<ControlPlaneAddress>().unwrap().to_string(), "https://a:1");
+        }
         let bad =
-            ["http://a:1", "https://a", "https://a:0", "https://:1", "https://a:1/b", "https://::1:1", "a:1"];
+            ["http://a:1", "https://a", "https://a:0", "https://:1", "https://a:1/b", "https://::1:1", "a"];
         for bad in bad {
             assert!(bad.parse::<ControlPlaneAddress>().is_err(), "{bad}");
         }

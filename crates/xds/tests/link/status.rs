@@ -119,3 +119,39 @@ async fn a_backend_that_a_proxy_refuses_is_told() {
     assert_eq!(word.refused_backends, [(backend_key(&a, "shop"), refusal)]);
     assert_eq!(word.listeners.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_that_is_refused_is_told_and_changes_nothing() {
+    let authority = authority();
+    let mut controller = Controller::start(&authority).await;
+    let a = gateway("a");
+    let (key, anchors) = certificate("a.example.com");
+    controller.set(|snapshot| furnish(snapshot, &a, &key, &anchors)).await;
+    let mut proxy = Proxy::start(controller.address, &authority, &a);
+    assert!(is_bound(&controller.word().await));
+    let good = controller.snapshot.clone();
+    // No such name can exist; it stands for whatever a proxy cannot read.
+    controller.set(|snapshot| add(snapshot, &a, "no such name", None)).await;
+    let word = controller.word().await;
+    let [(_, ListenerState::Failed { reason, message })] = &word.listeners[..] else { panic!("{word:?}") };
+    assert_eq!(&**reason, "Invalid");
+    assert!(message.contains("pod-1") && message.contains("no such name"), "{message}");
+    assert_eq!((proxy.metrics.refused.get(), controller.metrics.refused.get()), (1, 1));
+    // What is refused is not sent again and again.
+    controller.is_silent().await;
+    assert_eq!((proxy.metrics.refused.get(), proxy.applied()), (1, 1));
+    proxy.has(&good).await;
+    // Everything later is refused with it, until it is gone.
+    controller.set(|snapshot| add(snapshot, &a, "fine", None)).await;
+    until("it is refused, too", || proxy.metrics.refused.get() == 2).await;
+    proxy.has(&good).await;
+    controller
+        .set(|snapshot| {
+            *snapshot = good.clone();
+            add(snapshot, &a, "fine", None);
+        })
+        .await;
+    proxy.has(&controller.snapshot).await;
+    assert!(is_bound(&controller.word().await));
+    assert_eq!(proxy.applied(), 2);
+}
