@@ -30,12 +30,7 @@ pub(crate) fn install(
     let manifests = manifests(options)?;
     if let Some((layout, space)) = ours {
         for program in PROGRAMS {
-            let names = image_names(&manifests, program);
-            if names.is_empty() {
-                return Err(format!(
-                    "the manifests name no image of {program}; what should the cluster run?"
-                ));
-            }
+            let names = image_names(&manifests, program)?;
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let binary = binary(options, program)?;
             let env = options.dataplane.env();
