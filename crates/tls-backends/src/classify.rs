@@ -26,7 +26,10 @@ pub fn classify_io(error: &io::Error) -> Option<TlsError> {
     if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         return Some(crate::rustls::tls_error(error, Side::Upstream));
     }
-    (error.kind() == io::ErrorKind::UnexpectedEof).then_some(TlsError::Truncated)
+    match from_socket(error) {
+        TlsError::Io(_) => None,
+        error => Some(error),
+    }
 }
 
 /// What an alert of the peer says.
@@ -44,6 +47,8 @@ pub(crate) fn from_alert(alert: u8, side: Side) -> TlsError {
 pub(crate) fn from_socket(error: &io::Error) -> TlsError {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => TlsError::Truncated,
+        // No socket says this. rustls does, of handshake messages without end.
+        io::ErrorKind::InvalidData | io::ErrorKind::Other => TlsError::ProtocolViolation(error.to_string()),
         kind => TlsError::Io(kind),
     }
 }
