@@ -1,6 +1,9 @@
 //! Where things are: the cache folder outside the tree, and the folder of each cluster in it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 use super::addresses::{Addresses, free};
 
@@ -39,15 +42,20 @@ impl Layout {
     /// A folder and addresses for a new cluster.
     pub(crate) fn create(name: &str) -> Result<Self, String> {
         check_name(name)?;
-        let taken: Vec<u8> =
-            all()?.iter().filter_map(|name| read_index(&clusters().ok()?.join(name))).collect();
-        let folder = clusters()?.join(name);
+        make(&clusters()?)?;
+        // Two that are made at the same time must not take the same addresses.
+        let failed = |error: std::io::Error| format!("the lock of the clusters: {error}");
+        let lock = File::create(cache()?.join("clusters.lock")).map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        let folders = clusters()?;
+        let taken: Vec<u8> = all()?.iter().filter_map(|name| read_index(&folders.join(name))).collect();
         let index = free(&taken);
-        let layout = Self::new(name, folder, index)?;
+        let layout = Self::new(name, folders.join(name), index)?;
+        make(&layout.folder)?;
+        write(&layout.folder.join("index"), &index.to_string())?;
         for part in ["pki", "logs", "run", "var-log", "kubelet", "containerd", "etcd", "cni"] {
             make(&layout.folder.join(part))?;
         }
-        write(&layout.folder.join("index"), &index.to_string())?;
         Ok(layout)
     }
 
@@ -85,7 +93,7 @@ pub(crate) fn all() -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-pub(super) fn clusters() -> Result<PathBuf, String> {
+fn clusters() -> Result<PathBuf, String> {
     Ok(cache()?.join("clusters"))
 }
 
