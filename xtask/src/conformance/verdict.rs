@@ -122,6 +122,9 @@ mod tests {
         assert!(!judge(None, &failing, Ok(&report)).is_empty(), "a log that differs from the report");
         assert!(!judge(None, &good, Ok(&Report::read(TEXT).unwrap())).is_empty(), "a failure in the report");
         assert!(!judge(None, &good, Ok(&Report::default())).is_empty(), "an empty report");
+        let mut skipping = good_report();
+        skipping.profiles[0].core.result = "partial".to_owned();
+        assert!(!judge(None, &good, Ok(&skipping)).is_empty(), "tests left out");
     }
 
     #[test]
