@@ -44,13 +44,9 @@ const HOUSE: &[Floor] = &[
     Floor {
         name: "lasthop-k8s-adapter",
         on: &["lasthop-api-model", "lasthop-dataplane-api", "lasthop-runtime", "lasthop-translator"],
-        never: &["boring", "openssl", "ring"],
+        never: &["boring", "openssl"],
     },
-    Floor {
-        name: "lasthop-xds",
-        on: &["lasthop-dataplane-api", "lasthop-tls-verify"],
-        never: NO_KUBERNETES,
-    },
+    Floor { name: "lasthop-xds", on: &["lasthop-dataplane-api", "lasthop-tls-verify"], never: NO_KUBERNETES },
     Floor {
         name: "lasthop-proxy",
         on: &[
@@ -64,6 +60,20 @@ const HOUSE: &[Floor] = &[
             "lasthop-xds",
         ],
         never: NO_KUBE_CLIENT,
+    },
+    Floor {
+        name: "lasthop-controller",
+        on: &[
+            "lasthop-dataplane-api",
+            "lasthop-k8s-adapter",
+            "lasthop-runtime",
+            "lasthop-tls-backends",
+            "lasthop-tls-verify",
+            "lasthop-translator",
+            "lasthop-xds",
+        ],
+        // What serves requests is another process.
+        never: &["lasthop-dataplane", "openssl"],
     },
     Floor { name: "lasthop-bench", on: &["lasthop-tls-backends"], never: NO_KUBERNETES },
     Floor { name: "xtask", on: &[], never: &["tokio", "hyper", "rustls"] },

@@ -55,10 +55,7 @@ impl TokenReviews {
         }
         let review = TokenReview {
             metadata: ObjectMeta::default(),
-            spec: TokenReviewSpec {
-                token: token.to_owned(),
-                audiences: Some(vec![self.audience.clone()]),
-            },
+            spec: TokenReviewSpec { token: token.to_owned(), audiences: Some(vec![self.audience.clone()]) },
             status: None,
         };
         let unavailable = |why: String| TokenError::Unavailable(why);

@@ -11,9 +11,11 @@ use super::{
 use crate::parameters::ServiceType;
 
 /// The label that ties what is placed to its Gateway, by the API's own convention.
-pub(super) const GATEWAY_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
+const GATEWAY_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
 /// Who placed it.
-pub(super) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// On whose behalf: several controllers may stand in one cluster.
+const CONTROLLER: &str = "lasthop.dev/controller";
 const NAME: &str = "app.kubernetes.io/name";
 const PROXY: &str = "lasthop-proxy";
 /// Where proxies tell about themselves: probes and metrics.
@@ -75,9 +77,19 @@ impl Placed {
     }
 }
 
-/// Everything that is to stand.
-pub(super) fn all(plan: &Plan, template: &Template) -> Vec<Manifest> {
-    let builder = Builder { plan, template, name: names::placed(&plan.gateway) };
+/// What everything that this controller placed is found by.
+pub(super) fn placed_by(controller: &str) -> String {
+    format!("{MANAGED_BY}={MANAGER},{CONTROLLER}={}", controller_label(controller))
+}
+
+/// A label has no slash.
+fn controller_label(controller: &str) -> String {
+    names::label_value(&controller.replace(|c: char| !c.is_ascii_alphanumeric() && !"-.".contains(c), "_"))
+}
+
+/// Everything that is to stand, on behalf of this controller.
+pub(super) fn all(plan: &Plan, template: &Template, controller: &str) -> Vec<Manifest> {
+    let builder = Builder { plan, template, controller, name: names::placed(&plan.gateway) };
     let mut all = vec![
         builder.object(
             Placed::ServiceAccount,
@@ -95,6 +107,7 @@ pub(super) fn all(plan: &Plan, template: &Template) -> Vec<Manifest> {
 struct Builder<'a> {
     plan: &'a Plan,
     template: &'a Template,
+    controller: &'a str,
     name: String,
 }
 
@@ -112,6 +125,7 @@ impl Builder<'_> {
         let mut labels = self.plan.labels.clone();
         labels.extend(self.selector());
         labels.insert(MANAGED_BY.to_owned(), MANAGER.to_owned());
+        labels.insert(CONTROLLER.to_owned(), controller_label(self.controller));
         labels
     }
 

@@ -39,7 +39,7 @@ fn of(all: &[Manifest], kind: Placed) -> Option<&Value> {
 
 #[test]
 fn everything_is_marked_and_owned() {
-    let all = all(&plan(LasthopParameters::default()), &template());
+    let all = all(&plan(LasthopParameters::default()), &template(), "lasthop.dev/gateway");
     let kinds: Vec<Placed> = all.iter().map(|manifest| manifest.kind).collect();
     assert_eq!(kinds, Placed::ALL[..4]);
     for Manifest { kind, object } in &all {
@@ -64,8 +64,9 @@ fn users_cannot_take_over_the_labels_pods_are_found_by() {
     let mut plan = plan(LasthopParameters::default());
     plan.labels.insert(GATEWAY_LABEL.to_owned(), "other".to_owned());
     plan.labels.insert(MANAGED_BY.to_owned(), "me".to_owned());
-    let all = all(&plan, &template());
+    let all = all(&plan, &template(), "lasthop.dev/gateway");
     let pod = &of(&all, Placed::Deployment).unwrap()["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(pod[CONTROLLER], "lasthop.dev_gateway");
     assert_eq!((&pod[GATEWAY_LABEL], &pod[MANAGED_BY]), (&json!("edge"), &json!(MANAGER)));
 }
 
@@ -73,7 +74,7 @@ fn users_cannot_take_over_the_labels_pods_are_found_by() {
 fn the_service_has_the_listeners_ports_of_both_protocols() {
     let mut plan = plan(LasthopParameters::default());
     plan.address = Some("192.0.2.7".to_owned());
-    let all = all(&plan, &template());
+    let all = all(&plan, &template(), "lasthop.dev/gateway");
     let spec = &of(&all, Placed::Service).unwrap()["spec"];
     let names: Vec<&str> =
         spec["ports"].as_array().unwrap().iter().map(|port| port["name"].as_str().unwrap()).collect();
@@ -96,7 +97,7 @@ fn parameters_shape_what_is_placed() {
         pod_disruption_budget: Some(DisruptionBudget { min_available: None, ..DisruptionBudget::default() }),
         ..LasthopParameters::default()
     };
-    let all = all(&plan(parameters), &template());
+    let all = all(&plan(parameters), &template(), "lasthop.dev/gateway");
     let service = of(&all, Placed::Service).unwrap();
     assert_eq!(service["metadata"]["annotations"], json!({"cloud": "internal", "note": "x"}));
     assert_eq!(service["spec"]["type"], "ClusterIP");
@@ -117,7 +118,7 @@ fn parameters_shape_what_is_placed() {
 
 #[test]
 fn pods_run_with_the_least_rights() {
-    let all = all(&plan(LasthopParameters::default()), &template());
+    let all = all(&plan(LasthopParameters::default()), &template(), "lasthop.dev/gateway");
     let pod = &of(&all, Placed::Deployment).unwrap()["spec"]["template"]["spec"];
     assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
     assert_eq!(pod["automountServiceAccountToken"], false);

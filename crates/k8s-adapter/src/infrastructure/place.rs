@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{
     MANAGER, Observed, Template,
-    manifests::{self, MANAGED_BY, Manifest, Placed},
+    manifests::{self, Manifest, Placed, placed_by},
     names,
     observed::Wanted,
 };
@@ -54,6 +54,8 @@ enum Sight {
     Stands(ObjectName),
     /// Somebody took something away.
     Gone(ObjectName),
+    /// Of one kind, something stands for these Gateways and for no other.
+    All(BTreeSet<ObjectName>),
 }
 
 /// What came of a Gateway.
@@ -84,7 +86,8 @@ impl Placer {
             let (sender, mut sights) = mpsc::channel(64);
             let mut watches = JoinSet::new();
             for kind in [Placed::ServiceAccount, Placed::ConfigMap, Placed::Service, Placed::Deployment] {
-                watches.spawn(watch_placed(self.client.clone(), kind, sender.clone()));
+                let ours = placed_by(&self.controller);
+                watches.spawn(watch_placed(self.client.clone(), kind, ours, sender.clone()));
             }
             let mut lost = self.leadership.clone();
             tokio::select! {
@@ -96,6 +99,8 @@ impl Placer {
 
     async fn lead(&mut self, sights: &mut mpsc::Receiver<Sight>) {
         let mut standing: BTreeSet<ObjectName> = BTreeSet::new();
+        // To be applied even if they were applied just like that before.
+        let mut damaged: BTreeSet<ObjectName> = BTreeSet::new();
         let mut due: BTreeSet<ObjectName> = BTreeSet::new();
         let mut busy: BTreeSet<ObjectName> = BTreeSet::new();
         let mut again: BTreeMap<ObjectName, Instant> = BTreeMap::new();
@@ -113,6 +118,10 @@ impl Placer {
                 // Of other controllers' Gateways, only those are of interest that were ours.
                 if wanted == Wanted::Nothing && !standing.contains(&gateway) {
                     continue;
+                }
+                // Not before now: until it ended, the work before this noted what it applied.
+                if damaged.remove(&gateway) {
+                    self.applied.lock().await.remove(&gateway);
                 }
                 standing.insert(gateway.clone());
                 busy.insert(gateway.clone());
@@ -136,8 +145,16 @@ impl Placer {
                         }
                     }
                     Sight::Gone(gateway) => {
-                        self.applied.lock().await.remove(&gateway);
+                        damaged.insert(gateway.clone());
                         due.insert(gateway);
+                    }
+                    Sight::All(found) => {
+                        let applied = self.applied.lock().await;
+                        let missing = applied.keys().filter(|gateway| !found.contains(*gateway)).cloned();
+                        let missing: Vec<ObjectName> = missing.collect();
+                        damaged.extend(missing.iter().cloned());
+                        due.extend(missing);
+                        due.extend(found.into_iter().filter(|gateway| standing.insert(gateway.clone())));
                     }
                 },
                 changed = self.template.changed() => {
@@ -158,101 +175,119 @@ impl Placer {
     fn task(&self, gateway: ObjectName, wanted: Wanted) -> impl Future<Output = Done> + Send + 'static {
         let (client, applied) = (self.client.clone(), self.applied.clone());
         let template = self.template.borrow().clone();
+        let controller = self.controller.clone();
         async move {
-            let failed = settle(&client, &gateway, wanted, &template, &applied).await.err();
+            let placing = Settling { client: &client, gateway: &gateway, controller: &controller };
+            let failed = placing.settle(wanted, &template, &applied).await.err();
             Done { gateway, failed }
         }
     }
 }
 
-/// Brings about what is wanted.
-async fn settle(
-    client: &Client,
-    gateway: &ObjectName,
-    wanted: Wanted,
-    template: &Template,
-    applied: &Mutex<BTreeMap<ObjectName, u64>>,
-) -> Result<(), String> {
-    let plan = match wanted {
-        Wanted::AsItIs => return Ok(()),
-        Wanted::Nothing => {
-            // Of a Gateway that is gone, Kubernetes takes away what it owned. What is left is of one that changed hands.
-            applied.lock().await.remove(gateway);
-            return remove(client, gateway, &Placed::ALL).await;
+/// One Gateway being worked on.
+struct Settling<'a> {
+    client: &'a Client,
+    gateway: &'a ObjectName,
+    controller: &'a str,
+}
+
+impl Settling<'_> {
+    /// Brings about what is wanted.
+    async fn settle(
+        &self,
+        wanted: Wanted,
+        template: &Template,
+        applied: &Mutex<BTreeMap<ObjectName, u64>>,
+    ) -> Result<(), String> {
+        let gateway = self.gateway;
+        let plan = match wanted {
+            Wanted::AsItIs => return Ok(()),
+            Wanted::Nothing => {
+                // Of a Gateway that is gone, Kubernetes takes away what it owned. What is left is of one that changed
+                // hands.
+                applied.lock().await.remove(gateway);
+                return self.remove(&Placed::ALL).await;
+            }
+            Wanted::Place(plan) => plan,
+        };
+        let all = manifests::all(&plan, template, self.controller);
+        let text: String = all.iter().map(|manifest| manifest.object.to_string()).collect();
+        let hash = names::hash(text.as_bytes());
+        if applied.lock().await.get(gateway) == Some(&hash) {
+            return Ok(());
         }
-        Wanted::Place(plan) => plan,
-    };
-    let all = manifests::all(&plan, template);
-    let text: String = all.iter().map(|manifest| manifest.object.to_string()).collect();
-    let hash = names::hash(text.as_bytes());
-    if applied.lock().await.get(gateway) == Some(&hash) {
-        return Ok(());
+        for manifest in &all {
+            self.apply(manifest).await?;
+        }
+        if plan.parameters.pod_disruption_budget.is_none() {
+            self.remove(&[Placed::PodDisruptionBudget]).await?;
+        }
+        applied.lock().await.insert(gateway.clone(), hash);
+        tracing::info!(%gateway, ports = plan.ports.len(), "the Gateway's proxies are placed");
+        Ok(())
     }
-    for manifest in &all {
-        apply(client, gateway, manifest).await?;
-    }
-    if plan.parameters.pod_disruption_budget.is_none() {
-        remove(client, gateway, &[Placed::PodDisruptionBudget]).await?;
-    }
-    applied.lock().await.insert(gateway.clone(), hash);
-    tracing::info!(%gateway, ports = plan.ports.len(), "the Gateway's proxies are placed");
-    Ok(())
-}
 
-async fn apply(client: &Client, gateway: &ObjectName, manifest: &Manifest) -> Result<(), String> {
-    let name = names::placed(gateway);
-    let api = api(client, &resource(manifest.kind), &gateway.namespace);
-    let parameters = PatchParams::apply(MANAGER).force();
-    let patch = Patch::Apply(&manifest.object);
-    let told = |why: String| format!("{} {}/{name}: {why}", manifest.kind.names().1, gateway.namespace);
-    match timeout(REQUEST, api.patch(&name, &parameters, &patch)).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(told(said(&error))),
-        Err(_) => Err(told("the API server did not answer in time".to_owned())),
+    async fn apply(&self, manifest: &Manifest) -> Result<(), String> {
+        let name = names::placed(self.gateway);
+        let api = api(self.client, &resource(manifest.kind), &self.gateway.namespace);
+        let parameters = PatchParams::apply(MANAGER).force();
+        let patch = Patch::Apply(&manifest.object);
+        self.within(manifest.kind, api.patch(&name, &parameters, &patch))
+            .await?
+            .map(|_| ())
+            .map_err(|error| self.about(manifest.kind, &said(&error)))
     }
-}
 
-/// Removes what we placed, and nothing else of that name.
-async fn remove(client: &Client, gateway: &ObjectName, kinds: &[Placed]) -> Result<(), String> {
-    let name = names::placed(gateway);
-    for kind in kinds {
-        let api = api(client, &resource(*kind), &gateway.namespace);
+    /// Removes what we placed, and nothing else of that name.
+    async fn remove(&self, kinds: &[Placed]) -> Result<(), String> {
+        let name = names::placed(self.gateway);
         let list = ListParams::default()
             .fields(&format!("metadata.name={name}"))
-            .labels(&format!("{MANAGED_BY}={MANAGER}"));
-        let told = |why: String| format!("{} {}/{name}: {why}", kind.names().1, gateway.namespace);
-        let found = match timeout(REQUEST, api.list_metadata(&list)).await {
-            Ok(Ok(found)) => !found.items.is_empty(),
-            Ok(Err(error)) => return Err(told(said(&error))),
-            Err(_) => return Err(told("the API server did not answer in time".to_owned())),
-        };
-        if !found {
-            continue;
+            .labels(&placed_by(self.controller));
+        for &kind in kinds {
+            let api = api(self.client, &resource(kind), &self.gateway.namespace);
+            let told = |error: kube::Error| self.about(kind, &said(&error));
+            let found = self.within(kind, api.list_metadata(&list)).await?.map_err(told)?;
+            if found.items.is_empty() {
+                continue;
+            }
+            match self.within(kind, api.delete(&name, &DeleteParams::default())).await? {
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                Err(error) => return Err(told(error)),
+                Ok(_) => tracing::info!(gateway = %self.gateway, "{} {name} is taken away", kind.names().1),
+            }
         }
-        match timeout(REQUEST, api.delete(&name, &DeleteParams::default())).await {
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => {}
-            Ok(Ok(_)) => tracing::info!(%gateway, "{} {name} is taken away", kind.names().1),
-            Ok(Err(error)) => return Err(told(said(&error))),
-            Err(_) => return Err(told("the API server did not answer in time".to_owned())),
-        }
+        Ok(())
     }
-    Ok(())
+
+    async fn within<T>(&self, kind: Placed, asked: impl Future<Output = T>) -> Result<T, String> {
+        let late = |_| self.about(kind, "the API server did not answer in time");
+        timeout(REQUEST, asked).await.map_err(late)
+    }
+
+    fn about(&self, kind: Placed, why: &str) -> String {
+        format!("{} {}/{}: {why}", kind.names().1, self.gateway.namespace, names::placed(self.gateway))
+    }
 }
 
 /// Tells what stands, and what somebody deleted. What others set beside our fields is theirs; a field of ours that
 /// somebody changed is put right at the next review.
-async fn watch_placed(client: Client, kind: Placed, sights: mpsc::Sender<Sight>) {
+async fn watch_placed(client: Client, kind: Placed, ours: String, sights: mpsc::Sender<Sight>) {
     let resource = resource(kind);
-    let config = watcher::Config::default().labels(&format!("{MANAGED_BY}={MANAGER}")).timeout(120);
+    let config = watcher::Config::default().labels(&ours).timeout(120);
     let all: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(client, &resource);
     let mut seen = std::pin::pin!(watcher(all, config));
+    let mut all = BTreeSet::new();
     while let Some(event) = seen.next().await {
         let sight = match event {
             Ok(watcher::Event::Delete(object)) => owner(&object).map(Sight::Gone),
-            Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => {
-                owner(&object).map(Sight::Stands)
+            Ok(watcher::Event::Apply(object)) => owner(&object).map(Sight::Stands),
+            Ok(watcher::Event::Init) => None,
+            Ok(watcher::Event::InitApply(object)) => {
+                all.extend(owner(&object));
+                None
             }
-            Ok(watcher::Event::Init | watcher::Event::InitDone) => continue,
+            Ok(watcher::Event::InitDone) => Some(Sight::All(std::mem::take(&mut all))),
             Err(error) => {
                 tracing::debug!(%error, "{} cannot be followed", resource.plural);
                 sleep(AGAIN).await;
