@@ -1,5 +1,6 @@
 //! `run`: serves what the manifests say, and follows their changes.
 
+mod follows;
 mod limits;
 mod stack;
 
@@ -16,7 +17,6 @@ use lasthop_dataplane_api::{AccessLog, AccessRecord, Dataplane, TlsStack};
 use lasthop_runtime::{
     access_log::{AccessLogError, AccessLogWriter},
     admin::{Admin, AdminError},
-    control_loop::ControlLoop,
     file_limit,
     logging::{self, LoggingError},
     metrics::Metrics,
@@ -24,12 +24,12 @@ use lasthop_runtime::{
     shutdown::{Request, Signals},
     source::folder::{FolderError, FolderSource, Refresh},
     state::{Phase, State},
-    status::LoggedStatus,
 };
-use lasthop_translator::{Options, Translator};
+use lasthop_translator::Options;
 use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
 
 use crate::cli;
+use follows::{Follows, Parts};
 pub(crate) use stack::{NoStack, backend, options, stack};
 
 /// For the last lines of the access log.
@@ -47,6 +47,12 @@ pub(crate) enum RunError {
          LASTHOP_CONFIG)"
     )]
     NoConfig,
+    #[error("both a folder (--config) and a control plane (--control-plane) are named; leave out one of them")]
+    TwoMasters,
+    #[error("a control plane is named, and --{0} (setting {0:?}) is not")]
+    NoLink(&'static str),
+    #[error(transparent)]
+    ControlPlane(#[from] lasthop_xds::AddressError),
     #[error(transparent)]
     Folder(#[from] FolderError),
     #[error(
@@ -111,7 +117,7 @@ pub(crate) struct Proxy {
     pub(crate) state: Arc<State>,
     dataplane: Arc<NativeDataplane>,
     access_log: Option<Arc<AccessLogWriter>>,
-    refresh: Refresh,
+    refresh: Option<Refresh>,
     signals: Signals,
     stop: oneshot::Sender<()>,
     control: JoinHandle<()>,
@@ -126,13 +132,11 @@ impl Proxy {
     ) -> Result<Self, RunError> {
         // First, so that nothing that comes later is left half done by a signal.
         let signals = Signals::take()?;
-        let config = settings.config.as_deref().ok_or(RunError::NoConfig)?;
         let stack = stack(settings.tls_backend)?;
         let metrics = Metrics::new()?;
         metrics.set_build(stack.name(), &stack::built_in());
-        let source = FolderSource::open(config, settings.poll_interval.0)?;
-        has_gateway(&source, config)?;
-        let refresh = source.refresh();
+        let follows = Follows::of(settings)?;
+        let refresh = follows.refresh();
 
         let writer = match &access_log {
             Some(_) => None,
@@ -171,21 +175,17 @@ impl Proxy {
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             tls_backend = stack.name(),
-            config = %config.display(),
+            config = settings.config.as_deref().map(|config| config.display().to_string()),
+            control_plane = settings.control_plane,
+            gateway = settings.gateway.as_ref().map(ToString::to_string),
             open_files,
             "starting"
         );
-        let control = ControlLoop {
-            translator: Translator::new(options),
-            dataplane: dataplane.clone(),
-            sink: LoggedStatus::new(state.clone(), metrics.clone()),
-            state: state.clone(),
-            metrics,
-        };
         let (stop, stopped) = oneshot::channel::<()>();
-        let control = tokio::spawn(control.run(source, async {
+        let parts = Parts { dataplane: dataplane.clone(), state: state.clone(), metrics, options };
+        let control = tokio::spawn(follows.run(parts, async {
             let _ = stopped.await;
-        }));
+        })?);
         let drain_timeout = settings.drain_timeout.0;
         Ok(Self { state, dataplane, access_log: writer, refresh, signals, stop, control, drain_timeout })
     }
@@ -199,7 +199,9 @@ impl Proxy {
                     Request::Drain => return self.drain().await,
                     Request::Reread => {
                         tracing::info!("asked to read everything again");
-                        self.refresh.ask();
+                        if let Some(refresh) = &self.refresh {
+                            refresh.ask();
+                        }
                         if let Some(log) = &self.access_log {
                             log.reopen();
                         }

@@ -57,7 +57,9 @@ impl<D: Dataplane, S: StatusSink> ControlLoop<D, S> {
             let mut event = tokio::select! {
                 () = &mut stop => break,
                 report = dataplane.reported() => {
-                    self.hear(&report).await;
+                    log(&report);
+                    let reported = self.translator.reported(&report);
+                    self.sink.write(reported).await;
                     continue;
                 }
                 event = events.recv() => match event {
@@ -94,7 +96,9 @@ impl<D: Dataplane, S: StatusSink> ControlLoop<D, S> {
             let update = Arc::new(update);
             let report = self.dataplane.apply(update.clone()).await;
             self.state.change_snapshot(|snapshot| snapshot.apply(&update));
-            self.hear(&report).await;
+            log(&report);
+            let programmed = self.translator.programmed(&report);
+            self.sink.write(programmed).await;
             self.metrics.applied(update.version, SystemTime::now());
             tracing::info!(
                 version = update.version,
@@ -103,15 +107,11 @@ impl<D: Dataplane, S: StatusSink> ControlLoop<D, S> {
                 total_ms = millis(began.elapsed()),
                 "the configuration is in force"
             );
+        } else if self.state.phase() == Phase::Starting {
+            // A dataplane that hands on what it is given has to know that there is nothing.
+            self.dataplane.apply(Arc::new(update)).await;
         }
         self.state.set_phase(Phase::Ready);
-    }
-
-    /// Takes over what the dataplane says.
-    async fn hear(&mut self, report: &Report) {
-        log(report);
-        let programmed = self.translator.programmed(report);
-        self.sink.write(programmed).await;
     }
 
     fn note_problems(&self, problems: Vec<Problem>) {
@@ -147,7 +147,7 @@ impl<D: Dataplane, S: StatusSink> ControlLoop<D, S> {
     }
 }
 
-fn log(report: &Report) {
+pub(crate) fn log(report: &Report) {
     for (listener, state) in &report.listeners {
         match state {
             ListenerState::Bound(addresses) => tracing::info!(%listener, ?addresses, "the listener serves"),

@@ -5,6 +5,7 @@ pub mod access_log;
 pub mod admin;
 pub mod control_loop;
 pub mod file_limit;
+pub mod follow_loop;
 pub mod logging;
 pub mod metrics;
 pub mod settings;

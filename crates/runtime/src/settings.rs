@@ -14,6 +14,7 @@ mod values;
 
 use std::{num::NonZeroUsize, path::PathBuf};
 
+use lasthop_dataplane_api::ObjectName;
 use serde::{Deserialize, Serialize};
 
 pub use controller::{ControllerFlags, ControllerSettings};
@@ -28,6 +29,14 @@ pub use values::{AccessLogOutput, AdminAddress, LogFormat, Span, TlsBackendName,
 pub struct Settings {
     /// The folder (or the one file) of manifests.
     pub config: Option<PathBuf>,
+    /// Where a controller tells what to serve, as `host:port`; instead of a folder.
+    pub control_plane: Option<String>,
+    /// The Gateway to serve, as `namespace/name`; with a control plane.
+    pub gateway: Option<ObjectName>,
+    /// Holds the CA certificates that the control plane is trusted by, in PEM form.
+    pub control_plane_ca: Option<PathBuf>,
+    /// Holds the token that is shown to the control plane.
+    pub control_plane_token: Option<PathBuf>,
     /// The TLS stack; `None` is the first one that is built in.
     pub tls_backend: Option<TlsBackendName>,
     /// How many worker threads; `None` is one for each core.
@@ -59,6 +68,10 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             config: None,
+            control_plane: None,
+            gateway: None,
+            control_plane_ca: None,
+            control_plane_token: None,
             tls_backend: None,
             workers: None,
             admin: AdminAddress::default(),

@@ -61,16 +61,22 @@ impl Progress {
         changed.filter_map(|(key, _)| self.refusals.remove(key)).map(|refusal| refusal.policy).collect()
     }
 
-    /// The dataplane answered. Gives the Gateways and the policies (as `namespace/name`) it concerns.
-    pub(crate) fn report(&mut self, report: &Report) -> (BTreeSet<ObjectName>, BTreeSet<Arc<str>>) {
+    /// The dataplane said something: about everything up to the report's version, or only about what it names. Gives the
+    /// Gateways and the policies (as `namespace/name`) it concerns.
+    pub(crate) fn report(
+        &mut self,
+        report: &Report,
+        only_named: bool,
+    ) -> (BTreeSet<ObjectName>, BTreeSet<Arc<str>>) {
         let mut gateways = BTreeSet::new();
         for (key, state) in &report.listeners {
             if let Some(serving) = self.listeners.get_mut(key) {
                 serving.state = Some(state.clone());
+                serving.confirmed |= serving.wanted <= report.version;
                 gateways.insert(key.gateway.clone());
             }
         }
-        for (key, serving) in &mut self.listeners {
+        for (key, serving) in self.listeners.iter_mut().filter(|_| !only_named) {
             if !serving.confirmed && serving.wanted <= report.version && serving.state.is_some() {
                 serving.confirmed = true;
                 gateways.insert(key.gateway.clone());
@@ -111,5 +117,58 @@ impl Progress {
     /// Why the dataplane could not set up a backend's TLS.
     pub(crate) fn refusal(&self, key: &BackendKey) -> Option<&Refusal> {
         self.refusals.get(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lasthop_dataplane_api::{Changes, Listener, ListenerProtocol};
+
+    use super::*;
+
+    fn key(gateway: &str) -> ListenerKey {
+        ListenerKey { gateway: ObjectName::new("n", gateway), set: None, name: "http".into() }
+    }
+
+    fn update(version: u64, gateways: &[&str]) -> Update {
+        let listener = |gateway: &&str| {
+            let listener = Listener {
+                key: key(gateway),
+                port: 80,
+                addresses: Vec::new(),
+                protocol: ListenerProtocol::HTTP,
+                hostname: None,
+                tls: None,
+                proxy_protocol: false,
+            };
+            (listener.key.clone(), Some(Arc::new(listener)))
+        };
+        Update { version, listeners: Changes(gateways.iter().map(listener).collect()), ..Update::default() }
+    }
+
+    fn bound(version: u64, gateway: &str) -> Report {
+        let listeners = vec![(key(gateway), ListenerState::Bound(Vec::new()))];
+        Report { version, listeners, ..Report::default() }
+    }
+
+    #[test]
+    fn a_word_about_one_listener_is_no_word_about_another() {
+        let mut progress = Progress::default();
+        progress.expect(&update(1, &["a", "b"]));
+        for gateway in ["a", "b"] {
+            progress.report(&bound(1, gateway), true);
+            assert!(matches!(progress.word(&key(gateway)), Word::Current(_)));
+        }
+        progress.expect(&update(2, &["a", "b"]));
+        progress.report(&bound(2, "a"), true);
+        assert!(matches!(progress.word(&key("a")), Word::Current(_)));
+        assert!(matches!(progress.word(&key("b")), Word::Older(..)), "its proxies have yet to answer");
+        progress.report(&bound(1, "b"), true);
+        assert!(matches!(progress.word(&key("b")), Word::Older(..)), "this was about the version before");
+        progress.report(&bound(2, "a"), false);
+        assert!(
+            matches!(progress.word(&key("b")), Word::Current(_)),
+            "everything up to version 2 is in force"
+        );
     }
 }

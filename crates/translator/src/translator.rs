@@ -65,7 +65,17 @@ impl Translator {
 
     /// Takes over what the dataplane answered to an update: only now `Programmed` is said.
     pub fn programmed(&mut self, report: &Report) -> Vec<StatusChange> {
-        let (gateways, policies) = self.derived.progress.report(report);
+        self.heard(report, false)
+    }
+
+    /// The same for what a dataplane says by itself: it speaks of what it names, at the report's version, and of nothing
+    /// else.
+    pub fn reported(&mut self, report: &Report) -> Vec<StatusChange> {
+        self.heard(report, true)
+    }
+
+    fn heard(&mut self, report: &Report, only_named: bool) -> Vec<StatusChange> {
+        let (gateways, policies) = self.derived.progress.report(report, only_named);
         for gateway in gateways {
             self.tracker.touch(&Fact::Programmed(gateway));
         }

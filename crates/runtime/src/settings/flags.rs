@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroUsize, path::PathBuf};
 
+use lasthop_dataplane_api::ObjectName;
 use serde::Serialize;
 
 use super::{AccessLogOutput, AdminAddress, LogFormat, Span, TlsBackendName};
@@ -14,6 +15,22 @@ pub struct Flags {
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<PathBuf>,
+    /// Where a controller tells what to serve, instead of a folder
+    #[arg(long, value_name = "HOST:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control_plane: Option<String>,
+    /// Gateway to serve; with --control-plane
+    #[arg(long, value_name = "NS/NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<ObjectName>,
+    /// CA certificates that the control plane is trusted by, in PEM; read anew for every connection
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control_plane_ca: Option<PathBuf>,
+    /// Token that is shown to the control plane; read anew for every connection
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control_plane_token: Option<PathBuf>,
     /// Settings in TOML [env: LASTHOP_SETTINGS]
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]

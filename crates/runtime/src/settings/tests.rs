@@ -39,6 +39,10 @@ fn each_layer_wins_over_the_one_below() {
 fn every_setting_can_come_from_the_environment_as_text() {
     let environment = variables(&[
         ("LASTHOP_CONFIG", "1"),
+        ("LASTHOP_CONTROL_PLANE", "controller.system.svc:15010"),
+        ("LASTHOP_GATEWAY", "shop/edge"),
+        ("LASTHOP_CONTROL_PLANE_CA", "/ca.crt"),
+        ("LASTHOP_CONTROL_PLANE_TOKEN", "/token"),
         ("LASTHOP_TLS_BACKEND", "boringssl"),
         ("LASTHOP_ADMIN", "off"),
         ("LASTHOP_DRAIN_TIMEOUT", "1500ms"),
@@ -51,6 +55,10 @@ fn every_setting_can_come_from_the_environment_as_text() {
     ]);
     let settings: Settings = layers::load(&Flags::default(), None, environment).unwrap();
     assert_eq!(settings.config.as_deref(), Some(Path::new("1")));
+    assert_eq!(settings.control_plane.as_deref(), Some("controller.system.svc:15010"));
+    assert_eq!(settings.gateway.unwrap().to_string(), "shop/edge");
+    assert_eq!(settings.control_plane_ca.as_deref(), Some(Path::new("/ca.crt")));
+    assert_eq!(settings.control_plane_token.as_deref(), Some(Path::new("/token")));
     assert_eq!(settings.tls_backend.unwrap().to_string(), "boringssl");
     assert_eq!(settings.admin, AdminAddress::Off);
     assert_eq!(settings.drain_timeout.to_string(), "1500ms");
