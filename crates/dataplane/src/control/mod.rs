@@ -160,6 +160,7 @@ impl Dataplane for NativeDataplane {
                 endpoints: update.endpoints.0.clone(),
                 ports: plan.tls.clone(),
                 fronts: plan.fronts.clone(),
+                datagrams: plan.datagrams.clone(),
                 listen: listen.next().unwrap_or_default(),
             };
             Command::Update(Box::new(update), done)

@@ -2,23 +2,25 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     sync::Arc,
 };
 
-use lasthop_dataplane_api::{Listener, ListenerKey, ListenerProtocol, ListenerState, Snapshot, Update};
+use lasthop_dataplane_api::{
+    Listener, ListenerKey, ListenerProtocol, ListenerState, Snapshot, Transport, Update,
+};
 use lasthop_tls_backends::{Alpn, DownstreamEntry, DownstreamSettings, PolicyError, TlsBackend};
 
 use super::{fronts::Fronts, sockets};
 use crate::{
     l4::PortFront,
-    worker::{PortKey, PortPlan},
+    worker::{PortKey, PortPlan, Socket, SocketKey},
 };
 
 /// What is open, and what was said of it.
 #[derive(Default)]
 pub(super) struct Ports {
-    open: BTreeMap<SocketAddr, Vec<SocketAddr>>,
+    open: BTreeMap<SocketKey, Vec<SocketAddr>>,
     /// Some address could not be bound.
     unbound: bool,
     tls: BTreeMap<PortKey, (DownstreamSettings, Vec<ListenerKey>)>,
@@ -32,7 +34,9 @@ pub(super) struct Ports {
 #[derive(Default)]
 pub(super) struct PortsPlan {
     /// New sockets, for each worker.
-    pub sockets: Vec<Vec<(SocketAddr, TcpListener)>>,
+    pub sockets: Vec<Vec<(SocketKey, Socket)>>,
+    /// The listener of each UDP socket, if any changed.
+    pub datagrams: Option<Vec<(SocketAddr, ListenerKey)>>,
     /// Changed TLS.
     pub tls: Vec<(PortKey, Option<PortPlan>)>,
     /// Changed fronts.
@@ -43,13 +47,13 @@ pub(super) struct PortsPlan {
 
 impl Ports {
     /// The addresses that are served no longer, after an update that the snapshot has taken over already.
-    pub(super) fn close(&mut self, update: &Update, snapshot: &Snapshot) -> Vec<SocketAddr> {
+    pub(super) fn close(&mut self, update: &Update, snapshot: &Snapshot) -> Vec<SocketKey> {
         if update.listeners.is_empty() {
             return Vec::new();
         }
-        let wanted = addresses(&served(snapshot));
-        let gone: Vec<_> = self.open.keys().filter(|address| !wanted.contains(address)).copied().collect();
-        gone.iter().for_each(|address| drop(self.open.remove(address)));
+        let wanted = sockets_of(snapshot.listeners.values());
+        let gone: Vec<_> = self.open.keys().filter(|key| !wanted.contains(key)).copied().collect();
+        gone.iter().for_each(|key| drop(self.open.remove(key)));
         gone
     }
 
@@ -71,28 +75,30 @@ impl Ports {
         if !update.listeners.is_empty() {
             self.plan_tls(stack, &served, &mut plan);
             plan.fronts = self.fronts.plan(stack, &served);
+            plan.datagrams = Some(datagrams(snapshot));
         }
 
-        let wanted = addresses(&served);
+        let wanted = sockets_of(snapshot.listeners.values());
         let mut failed = BTreeMap::new();
-        for address in wanted {
-            if self.open.contains_key(&address) || workers == 0 {
+        for key in wanted {
+            if self.open.contains_key(&key) || workers == 0 {
                 continue;
             }
-            match sockets::bind(address, workers) {
+            match sockets::bind(key, workers) {
                 Ok(bound) => {
-                    let addresses = bound.first().and_then(|socket| socket.local_addr().ok());
-                    self.open.insert(address, addresses.into_iter().collect());
+                    let addresses = bound.first().and_then(sockets::local_address);
+                    self.open.insert(key, addresses.into_iter().collect());
                     for (sockets, socket) in plan.sockets.iter_mut().zip(bound) {
-                        sockets.push((address, socket));
+                        sockets.push((key, socket));
                     }
                 }
                 Err(error) => {
+                    let (transport, address) = key;
                     let message = format!(
-                        "port {} cannot be listened on ({address}): {error}; stop what uses it or change the listener's port",
+                        "{transport:?} port {} cannot be listened on ({address}): {error}; stop what uses it or change the listener's port",
                         address.port()
                     );
-                    failed.insert(address, Arc::from(message));
+                    failed.insert(key, Arc::from(message));
                 }
             }
         }
@@ -105,7 +111,7 @@ impl Ports {
         &mut self,
         update: &Update,
         snapshot: &Snapshot,
-        failed: &BTreeMap<SocketAddr, Arc<str>>,
+        failed: &BTreeMap<SocketKey, Arc<str>>,
         plan: &mut PortsPlan,
     ) {
         let changed: BTreeSet<&ListenerKey> = update.listeners.0.iter().map(|(key, _)| key).collect();
@@ -123,31 +129,36 @@ impl Ports {
         self.states = states;
     }
 
-    fn state(&self, listener: &Listener, failed: &BTreeMap<SocketAddr, Arc<str>>) -> ListenerState {
+    fn state(&self, listener: &Listener, failed: &BTreeMap<SocketKey, Arc<str>>) -> ListenerState {
         let fails = |reason: &str, message: &Arc<str>| ListenerState::Failed {
             reason: Arc::from(reason),
             message: message.clone(),
         };
-        if !is_served(listener.protocol) {
-            let message = format!("listeners of protocol {:?} are not served yet", listener.protocol);
-            return fails("UnsupportedProtocol", &message.into());
+        if listener.protocol == ListenerProtocol::UDP && listener.proxy_protocol {
+            let message =
+                "the PROXY protocol needs connections, and UDP has none; leave it out for this listener";
+            return fails("Invalid", &message.into());
         }
         let refused = self.refused.get(&listener.key).or_else(|| self.fronts.refused(&listener.key));
         if let Some(message) = refused {
             return fails("Invalid", message);
         }
-        let wanted = addresses(&[&Arc::new(listener.clone())]);
+        let wanted = sockets_of([&Arc::new(listener.clone())]);
         // Where another listener of the port takes all addresses, this one's are among them.
-        let bound = wanted.iter().map(|address| match self.open.get(address) {
+        let covering = |(transport, address): &SocketKey| {
+            let transport = *transport;
+            sockets::covering(*address).map(move |all| (transport, all))
+        };
+        let bound = wanted.iter().map(|key| match self.open.get(key) {
             Some(bound) => Ok(bound),
-            None => sockets::covering(*address).find_map(|all| self.open.get(&all)).ok_or(address),
+            None => covering(key).find_map(|all| self.open.get(&all)).ok_or(key),
         });
         match bound.collect::<Result<Vec<_>, _>>() {
             Ok(bound) => ListenerState::Bound(bound.into_iter().flatten().copied().collect()),
-            Err(address) => {
-                let covered = || sockets::covering(*address).find_map(|all| failed.get(&all));
-                let message = failed.get(address).or_else(covered).cloned();
-                fails("PortUnavailable", &message.unwrap_or_else(|| Arc::from("the proxy is draining")))
+            Err(key) => {
+                let message = failed.get(key).or_else(|| covering(key).find_map(|all| failed.get(&all)));
+                let draining = || Arc::from("the proxy is draining");
+                fails("PortUnavailable", &message.cloned().unwrap_or_else(draining))
             }
         }
     }
@@ -202,12 +213,26 @@ impl Ports {
     }
 }
 
+/// The listeners of connections.
 fn served(snapshot: &Snapshot) -> Vec<&Arc<Listener>> {
-    snapshot.listeners.values().filter(|listener| is_served(listener.protocol)).collect()
+    let listeners = snapshot.listeners.values();
+    listeners.filter(|listener| transport(listener.protocol) == Transport::TCP).collect()
 }
 
-fn is_served(protocol: ListenerProtocol) -> bool {
-    protocol != ListenerProtocol::UDP
+fn transport(protocol: ListenerProtocol) -> Transport {
+    match protocol {
+        ListenerProtocol::UDP => Transport::UDP,
+        _ => Transport::TCP,
+    }
+}
+
+/// The listener of each UDP socket. Two for one address do not happen in a valid snapshot; the first by key serves.
+fn datagrams(snapshot: &Snapshot) -> Vec<(SocketAddr, ListenerKey)> {
+    let udp = snapshot
+        .listeners
+        .values()
+        .filter(|listener| transport(listener.protocol) == Transport::UDP && !listener.proxy_protocol);
+    udp.flat_map(|listener| addresses(listener).map(|address| (address, listener.key.clone()))).collect()
 }
 
 fn settings(listeners: &[&Arc<Listener>]) -> DownstreamSettings {
@@ -243,16 +268,21 @@ pub(super) fn by_place<'a>(
     places.into_iter().map(|place| (place, listeners(place))).collect()
 }
 
+/// The addresses that a listener names; all of the machine if it names none.
+fn addresses(listener: &Listener) -> impl Iterator<Item = SocketAddr> {
+    let every = listener.addresses.is_empty().then(|| sockets::all(listener.port));
+    let named = listener.addresses.iter().map(|ip| SocketAddr::new(*ip, listener.port));
+    every.into_iter().chain(named)
+}
+
 /// The addresses to bind: all of the machine for a port if any listener of it says so, else each that is named.
-fn addresses(listeners: &[&Arc<Listener>]) -> BTreeSet<SocketAddr> {
-    let wanted: BTreeSet<SocketAddr> = listeners
-        .iter()
-        .flat_map(|listener| {
-            let every = listener.addresses.is_empty().then(|| sockets::all(listener.port));
-            let named = listener.addresses.iter().map(|ip| SocketAddr::new(*ip, listener.port));
-            every.into_iter().chain(named)
-        })
-        .collect();
-    let is_covered = |address: &SocketAddr| sockets::covering(*address).any(|all| wanted.contains(&all));
-    wanted.iter().filter(|address| !is_covered(address)).copied().collect()
+fn sockets_of<'a>(listeners: impl IntoIterator<Item = &'a Arc<Listener>>) -> BTreeSet<SocketKey> {
+    let key = |listener: &'a Arc<Listener>| {
+        addresses(listener).map(|address| (transport(listener.protocol), address))
+    };
+    let wanted: BTreeSet<SocketKey> = listeners.into_iter().flat_map(key).collect();
+    let is_covered = |(transport, address): &SocketKey| {
+        sockets::covering(*address).any(|all| wanted.contains(&(*transport, all)))
+    };
+    wanted.iter().filter(|key| !is_covered(key)).copied().collect()
 }

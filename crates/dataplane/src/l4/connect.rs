@@ -23,7 +23,7 @@ pub(super) struct Upstream {
 
 /// Connects to an endpoint of the session's backend, or of what replaced it.
 pub(super) async fn connect(session: &mut Session) -> Result<(Upstream, Rc<UpstreamBackend>), FailureReason> {
-    let worker = session.connection.worker.clone();
+    let worker = session.worker.clone();
     let Some(mut backend) = session.backend().cloned() else { return Err(FailureReason::InvalidBackend) };
     let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
     let mut last = FailureReason::NoEndpoint;
@@ -46,7 +46,7 @@ pub(super) async fn connect(session: &mut Session) -> Result<(Upstream, Rc<Upstr
         session.attempts += 1;
         session.endpoint = Some(endpoint.address);
         let header = match backend.proxy_protocol {
-            true => proxy_protocol::header(session.connection.client, session.connection.local),
+            true => proxy_protocol::header(session.client, session.local),
             false => Vec::new(),
         };
         let host = Some(session.host.as_str()).filter(|host| !host.is_empty());
@@ -77,7 +77,7 @@ pub(super) async fn connect(session: &mut Session) -> Result<(Upstream, Rc<Upstr
 
 /// What replaced a backend whose policy is trusted no longer.
 fn successor(session: &mut Session, old: &UpstreamBackend) -> Result<Rc<UpstreamBackend>, FailureReason> {
-    let successor = session.connection.worker.view.borrow().backends.get(&old.key).cloned();
+    let successor = session.worker.view.borrow().backends.get(&old.key).cloned();
     let successor = successor.ok_or(FailureReason::TrustRevoked)?;
     if matches!(successor.hop, Hop::Refused) {
         return Err(FailureReason::PolicyRefused);

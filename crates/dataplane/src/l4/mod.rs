@@ -13,7 +13,9 @@ mod relay;
 mod rules;
 mod serve;
 mod session;
+mod udp;
 
 pub(crate) use by_name::{ByName, Mode};
 pub(crate) use front::{Arrival, PortFront, Speaks, serve};
 pub(crate) use rules::L4Rules;
+pub(crate) use udp::{DatagramSocket, receive};

@@ -196,7 +196,7 @@ pub(super) async fn relay(
     client: &mut Wire,
     upstream: &mut Wire,
 ) -> End {
-    let worker = &session.connection.worker;
+    let worker = &session.worker;
     let limit = clock::millis(worker.limits.l4_idle_timeout);
     let deadline = worker.deadlines.add();
     let (activity, other_activity) = (client.activity().clone(), upstream.activity().clone());
@@ -205,7 +205,7 @@ pub(super) async fn relay(
         if backend.is_cut() {
             return Poll::Ready(Some(End::Revoked));
         }
-        if session.connection.is_outdated() {
+        if session.is_outdated() {
             return Poll::Ready(Some(End::Outdated));
         }
         let first = inward.poll(cx, client, upstream, |bytes| session.count_in(bytes)).is_ready();

@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, rc::Rc, sync::Arc};
 
-use lasthop_dataplane_api::{BackendTarget, HostPattern, L4Rule, ListenerKey, RuleKey};
+use lasthop_dataplane_api::{BackendKey, BackendTarget, HostPattern, L4Rule, ListenerKey, RuleKey};
 
 use crate::{
     routing::{HostMap, by_own},
@@ -31,6 +31,13 @@ struct Candidate {
 }
 
 impl RuleView {
+    /// Whether some of its share goes to a backend.
+    pub(crate) fn leads_to(&self, key: &BackendKey) -> bool {
+        let is_there =
+            |target: &BackendTarget| matches!(target, BackendTarget::Backend(other) if other == key);
+        self.source.backends.iter().any(|backend| backend.weight > 0 && is_there(&backend.target))
+    }
+
     /// The target for a random number, by weight; `None` if no backend has a weight.
     pub(crate) fn choose(&self, random: u32) -> Option<&BackendTarget> {
         // Scales 0..2^32 to 0..total, as rules of HTTP do.

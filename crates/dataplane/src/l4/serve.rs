@@ -65,7 +65,7 @@ pub(super) async fn serve(mut session: Session, rule: Option<Rc<RuleView>>, mut 
         }
         _ => {}
     }
-    session.reason = Some(reason);
+    session.note(reason);
     match broken {
         // Whoever is left is told in kind: a reset, or an end without close_notify.
         Some((left, error)) => {
@@ -87,7 +87,7 @@ fn choose(session: &mut Session) -> Result<(), FailureReason> {
     let rule = session.rule.as_ref().ok_or(FailureReason::NoRoute)?;
     let target = rule.choose(fastrand::u32(..)).ok_or(FailureReason::InvalidBackend)?;
     let BackendTarget::Backend(key) = target else { return Err(FailureReason::InvalidBackend) };
-    let backend = session.connection.worker.view.borrow().backends.get(key).cloned();
+    let backend = session.worker.view.borrow().backends.get(key).cloned();
     let backend: Rc<UpstreamBackend> = backend.ok_or(FailureReason::InvalidBackend)?;
     session.set_backend(backend.clone());
     if matches!(backend.hop, Hop::Refused) {

@@ -1,7 +1,7 @@
-//! What is noted of one connection that is handed on as a whole, and its end: the access record and the counters.
+//! What is noted of one connection that is handed on as a whole, or of one client's datagrams, and its end: the access record and the counters.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, OnceCell},
     net::SocketAddr,
     rc::Rc,
     time::{Duration, Instant},
@@ -11,12 +11,26 @@ use lasthop_dataplane_api::{AccessRecord, FailureReason, TlsVersion};
 use lasthop_tls_backends::PeerInfo;
 
 use super::rules::RuleView;
-use crate::{downstream::ClientConnection, proxy::is_upstream, upstream::UpstreamBackend};
+use crate::{
+    downstream::ClientConnection,
+    proxy::is_upstream,
+    upstream::UpstreamBackend,
+    worker::{ListenerView, Worker},
+};
 
-/// A connection. Ends when it is dropped: then it is logged and counted.
+/// A connection, or a client's datagrams. Ends when it is dropped: then it is logged and counted.
 pub(crate) struct Session {
-    pub connection: ClientConnection,
-    /// `TCP`, `TLS`.
+    pub worker: Rc<Worker>,
+    pub client: SocketAddr,
+    /// The address it came to.
+    pub local: SocketAddr,
+    pub listener: Option<Rc<ListenerView>>,
+    /// Whether it has a line in the log.
+    pub logged: bool,
+    connection: Option<ClientConnection>,
+    /// Whether it counts among what is open.
+    counted: bool,
+    /// `TCP`, `TLS`, `UDP`.
     protocol: &'static str,
     started: Instant,
     /// The server name that the client sent.
@@ -25,22 +39,50 @@ pub(crate) struct Session {
     backend: Option<Rc<UpstreamBackend>>,
     pub attempts: u32,
     pub endpoint: Option<SocketAddr>,
-    tls: Option<(TlsVersion, bool)>,
+    tls: Cell<Option<(TlsVersion, bool)>>,
     /// From the start to the backend's readiness.
-    ready: Option<Duration>,
-    pub bytes_in: Cell<u64>,
-    pub bytes_out: Cell<u64>,
-    pub reason: Option<FailureReason>,
+    ready: Cell<Option<Duration>>,
+    bytes_in: Cell<u64>,
+    bytes_out: Cell<u64>,
+    reason: OnceCell<FailureReason>,
 }
 
 impl Session {
     /// A connection to a listener, if it is known which.
     pub(crate) fn new(connection: ClientConnection, protocol: &'static str) -> Self {
-        if let Some(listener) = &connection.listener {
-            listener.counters.l4.open();
-        }
+        let (client, local) = (connection.client, connection.local);
+        let (worker, listener) = (connection.worker.clone(), connection.listener.clone());
+        let mut session = Self::blank(worker, client, local, listener, protocol);
+        session.connection = Some(connection);
+        session.admit();
+        session
+    }
+
+    /// A client's datagrams; not admitted yet.
+    pub(crate) fn of_datagrams(
+        worker: Rc<Worker>,
+        client: SocketAddr,
+        local: SocketAddr,
+        listener: Rc<ListenerView>,
+    ) -> Self {
+        Self::blank(worker, client, local, Some(listener), "UDP")
+    }
+
+    fn blank(
+        worker: Rc<Worker>,
+        client: SocketAddr,
+        local: SocketAddr,
+        listener: Option<Rc<ListenerView>>,
+        protocol: &'static str,
+    ) -> Self {
         Self {
-            connection,
+            worker,
+            client,
+            local,
+            listener,
+            logged: true,
+            connection: None,
+            counted: false,
             protocol,
             started: Instant::now(),
             host: String::new(),
@@ -48,23 +90,44 @@ impl Session {
             backend: None,
             attempts: 0,
             endpoint: None,
-            tls: None,
-            ready: None,
-            bytes_in: Cell::new(0),
-            bytes_out: Cell::new(0),
-            reason: None,
+            tls: Cell::default(),
+            ready: Cell::default(),
+            bytes_in: Cell::default(),
+            bytes_out: Cell::default(),
+            reason: OnceCell::new(),
         }
     }
 
+    /// From now on it counts among what is open.
+    pub(crate) fn admit(&mut self) {
+        self.counted = true;
+        self.listener.iter().for_each(|listener| listener.counters.l4.open());
+        self.backend.iter().for_each(|backend| backend.counters.l4.open());
+    }
+
+    /// Whether the listener asks more of clients by now than this one had to prove.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.connection.as_ref().is_some_and(ClientConnection::is_outdated)
+    }
+
+    /// Why it ends. The first reason counts.
+    pub(crate) fn note(&self, reason: FailureReason) {
+        let _ = self.reason.set(reason);
+    }
+
     /// Ends it for this reason.
-    pub(crate) fn end(mut self, reason: FailureReason) {
-        self.reason = Some(reason);
+    pub(crate) fn end(self, reason: FailureReason) {
+        self.note(reason);
     }
 
     /// The backend that is to have it; another one may take its place.
     pub(crate) fn set_backend(&mut self, backend: Rc<UpstreamBackend>) {
-        backend.counters.l4.open();
-        if let Some(former) = self.backend.replace(backend) {
+        if self.counted {
+            backend.counters.l4.open();
+        }
+        if let Some(former) = self.backend.replace(backend)
+            && self.counted
+        {
             former.counters.l4.active.drop_one();
         }
     }
@@ -75,41 +138,45 @@ impl Session {
     }
 
     /// A backend has taken it.
-    pub(crate) fn connected(&mut self, peer: Option<&PeerInfo>) {
-        self.ready = Some(self.started.elapsed());
-        self.tls = peer.map(|peer| (peer.version, peer.resumed));
+    pub(crate) fn connected(&self, peer: Option<&PeerInfo>) {
+        self.ready.set(Some(self.started.elapsed()));
+        self.tls.set(peer.map(|peer| (peer.version, peer.resumed)));
     }
 
     /// Bytes from the client came.
     pub(crate) fn count_in(&self, bytes: u64) {
         self.bytes_in.set(self.bytes_in.get() + bytes);
-        self.connection.listener.iter().for_each(|listener| listener.counters.l4.bytes_in.add(bytes));
+        self.listener.iter().for_each(|listener| listener.counters.l4.bytes_in.add(bytes));
         self.backend.iter().for_each(|backend| backend.counters.l4.bytes_in.add(bytes));
     }
 
     /// Bytes from the backend came.
     pub(crate) fn count_out(&self, bytes: u64) {
         self.bytes_out.set(self.bytes_out.get() + bytes);
-        self.connection.listener.iter().for_each(|listener| listener.counters.l4.bytes_out.add(bytes));
+        self.listener.iter().for_each(|listener| listener.counters.l4.bytes_out.add(bytes));
         self.backend.iter().for_each(|backend| backend.counters.l4.bytes_out.add(bytes));
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let listener = self.connection.listener.as_ref();
-        if let Some(listener) = listener {
-            listener.counters.l4.active.drop_one();
-            if let Some(reason) = self.reason.as_ref().filter(|reason| !is_upstream(reason)) {
-                listener.counters.failures.count(reason.name());
-            }
+        let reason = self.reason.get();
+        if let Some(listener) = &self.listener
+            && let Some(reason) = reason.filter(|reason| !is_upstream(reason))
+        {
+            listener.counters.failures.count(reason.name());
         }
-        if let Some(backend) = &self.backend {
-            backend.counters.l4.active.drop_one();
+        if self.counted {
+            self.listener.iter().for_each(|listener| listener.counters.l4.active.drop_one());
+            self.backend.iter().for_each(|backend| backend.counters.l4.active.drop_one());
         }
-        self.connection.worker.access_log.record(&AccessRecord {
-            client: self.connection.client,
-            listener: listener.map(|listener| &listener.key),
+        if !self.logged {
+            return;
+        }
+        let tls = self.tls.get();
+        self.worker.access_log.record(&AccessRecord {
+            client: self.client,
+            listener: self.listener.as_ref().map(|listener| &listener.key),
             method: "",
             host: &self.host,
             path: "",
@@ -119,17 +186,17 @@ impl Drop for Session {
             backend: self.backend.as_ref().map(|backend| &backend.key),
             endpoint: self.endpoint,
             attempts: self.attempts,
-            upstream_tls: self.tls.map(|(version, _)| match version {
+            upstream_tls: tls.map(|(version, _)| match version {
                 TlsVersion::V1_2 => "1.2",
                 TlsVersion::V1_3 => "1.3",
             }),
-            upstream_resumed: self.tls.is_some_and(|(_, resumed)| resumed),
+            upstream_resumed: tls.is_some_and(|(_, resumed)| resumed),
             upstream_reused: false,
-            reason: self.reason.as_ref(),
+            reason,
             bytes_in: self.bytes_in.get(),
             bytes_out: self.bytes_out.get(),
             duration: self.started.elapsed(),
-            upstream_duration: self.ready,
+            upstream_duration: self.ready.get(),
         });
     }
 }

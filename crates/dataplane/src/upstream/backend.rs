@@ -91,6 +91,11 @@ impl UpstreamBackend {
         former.extend(old.iter().filter(|endpoint| !endpoint.is_used()).map(Rc::downgrade));
     }
 
+    /// Whether an endpoint is among its own.
+    pub(crate) fn has(&self, endpoint: &Endpoint) -> bool {
+        self.endpoints.borrow().iter().any(|own| std::ptr::eq(&**own, endpoint))
+    }
+
     /// It is replaced: it needs its endpoints for requests under way only, which keep what they hold.
     pub(crate) fn retire(&self) {
         if !self.retired.replace(true) {

@@ -55,7 +55,7 @@ impl UpstreamBackend {
     pub(crate) fn cut(&self, others: &[Rc<Self>]) {
         self.standing.set(Standing::Cut);
         self.each_endpoint(|endpoint| {
-            if !endpoint.is_used() && !others.iter().any(|other| other.has(endpoint)) {
+            if !endpoint.is_used() && !others.iter().any(|other| other.had(endpoint)) {
                 endpoint.connections.end();
             }
         });
@@ -80,7 +80,7 @@ impl UpstreamBackend {
         .await
     }
 
-    fn has(&self, endpoint: &Endpoint) -> bool {
+    fn had(&self, endpoint: &Endpoint) -> bool {
         let mut found = false;
         self.each_endpoint(|own| found |= std::ptr::eq(own, endpoint));
         found

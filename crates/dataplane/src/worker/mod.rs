@@ -17,7 +17,7 @@ use std::{
 };
 
 use hyper::{client, server};
-use lasthop_dataplane_api::{AccessLog, PolicyId};
+use lasthop_dataplane_api::{AccessLog, PolicyId, Transport};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use hash::QuickMap;
@@ -52,8 +52,12 @@ pub(crate) struct Worker {
     pub retired: RefCell<Vec<Weak<UpstreamBackend>>>,
     /// Request counters already looked up, by the addresses of listener, rule and backend. Emptied on each update.
     pub series: RefCell<QuickMap<[usize; 3], Arc<RequestCounters>>>,
-    /// Connections and upgraded tunnels of clients.
+    /// Connections, upgraded tunnels and UDP sessions of clients.
     pub open: Cell<usize>,
+    /// How often anything changed.
+    pub updates: Cell<u64>,
+    /// UDP sessions.
+    pub udp_sessions: Cell<usize>,
     /// How often listeners changed.
     pub listener_updates: Cell<u64>,
     /// No new requests are taken.
@@ -66,6 +70,17 @@ pub(crate) struct Worker {
 
 /// An endpoint under a TLS policy; `None` in plaintext.
 pub(crate) type EndpointKey = (Option<PolicyId>, SocketAddr);
+
+/// A listening socket: its transport and the address it was asked for.
+pub(crate) type SocketKey = (Transport, SocketAddr);
+
+/// A listening socket.
+pub(crate) enum Socket {
+    /// Of TCP.
+    Connections(std::net::TcpListener),
+    /// Of UDP.
+    Datagrams(std::net::UdpSocket),
+}
 
 /// A worker as others see it.
 pub(crate) struct Peer {
@@ -83,7 +98,7 @@ pub(crate) enum Command {
     /// Take this over, then answer.
     Update(Box<WorkerUpdate>, oneshot::Sender<()>),
     /// Accept no longer on these addresses, then answer.
-    Unlisten(Vec<SocketAddr>, oneshot::Sender<()>),
+    Unlisten(Vec<SocketKey>, oneshot::Sender<()>),
     /// Serve this connection, which another worker accepted on this socket; the load counts it already.
     Serve { stream: std::net::TcpStream, client: SocketAddr, socket: SocketAddr },
     /// Take no more connections, let requests end, and answer when all have.
@@ -145,6 +160,8 @@ impl Worker {
             retired: RefCell::default(),
             series: RefCell::default(),
             open: Cell::new(0),
+            updates: Cell::new(0),
+            udp_sessions: Cell::new(0),
             listener_updates: Cell::new(0),
             draining: Cell::new(false),
             http1_server,

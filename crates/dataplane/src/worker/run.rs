@@ -8,8 +8,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Command, Worker, clock};
-use crate::{downstream, wire};
+use lasthop_dataplane_api::Transport;
+
+use super::{Command, Socket, SocketKey, Worker, clock};
+use crate::{downstream, l4, wire};
 
 /// Starts a worker's thread. `make` runs on it.
 pub(crate) fn spawn(
@@ -43,18 +45,14 @@ pub(crate) fn spawn(
     started.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended at once")))
 }
 
-fn obey(worker: &Rc<Worker>, accepting: &mut HashMap<SocketAddr, JoinHandle<()>>, command: Command) {
+fn obey(worker: &Rc<Worker>, accepting: &mut HashMap<SocketKey, JoinHandle<()>>, command: Command) {
     match command {
         Command::Update(update, done) => {
             worker.take_over(&update);
-            for (address, listener) in update.listen {
-                match tokio::net::TcpListener::from_std(listener) {
-                    Ok(listener) => {
-                        let task =
-                            tokio::task::spawn_local(downstream::accept(worker.clone(), listener, address));
-                        accepting.insert(address, task);
-                    }
-                    Err(error) => tracing::error!(%address, %error, "cannot listen"),
+            for (key, socket) in update.listen {
+                match listen(worker, key.1, socket) {
+                    Ok(task) => drop(accepting.insert(key, task)),
+                    Err(error) => tracing::error!(address = %key.1, %error, "cannot listen"),
                 }
             }
             let _ = done.send(());
@@ -84,7 +82,8 @@ fn obey(worker: &Rc<Worker>, accepting: &mut HashMap<SocketAddr, JoinHandle<()>>
         }
         Command::Stop => {}
         Command::Drain(done) => {
-            accepting.drain().for_each(|(_, task)| task.abort());
+            // What UDP clients are at is not waited for in vain: their sockets stay until it has ended.
+            accepting.extract_if(|key, _| key.0 == Transport::TCP).for_each(|(_, task)| task.abort());
             worker.draining.set(true);
             worker.deadlines.wake_all();
             let worker = worker.clone();
@@ -96,6 +95,21 @@ fn obey(worker: &Rc<Worker>, accepting: &mut HashMap<SocketAddr, JoinHandle<()>>
             });
         }
     }
+}
+
+/// Serves a socket until the task is ended.
+fn listen(worker: &Rc<Worker>, address: SocketAddr, socket: Socket) -> io::Result<JoinHandle<()>> {
+    let worker = worker.clone();
+    Ok(match socket {
+        Socket::Connections(listener) => {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            tokio::task::spawn_local(downstream::accept(worker, listener, address))
+        }
+        Socket::Datagrams(socket) => {
+            let socket = l4::DatagramSocket::new(socket)?;
+            tokio::task::spawn_local(l4::receive(worker, socket, address))
+        }
+    })
 }
 
 /// Moves the clock, wakes what is due and closes what idles, while the worker lives.

@@ -8,7 +8,7 @@ use lasthop_dataplane_api::{
 };
 use lasthop_tls_backends::{DownstreamTls, UpstreamTls};
 
-use super::{ListenerView, PortKey, PortTls, Worker};
+use super::{ListenerView, PortKey, PortTls, Socket, SocketKey, Worker};
 use crate::{
     l4::PortFront,
     routing::CompiledRule,
@@ -24,8 +24,10 @@ pub(crate) struct WorkerUpdate {
     pub l4_rules: Vec<(RuleKey, Option<Arc<L4Rule>>)>,
     pub ports: Vec<(PortKey, Option<PortPlan>)>,
     pub fronts: Vec<(PortKey, Option<Arc<PortFront>>)>,
+    /// The listener of each UDP socket, if any changed.
+    pub datagrams: Option<Vec<(SocketAddr, ListenerKey)>>,
     /// Sockets to accept on, each with its address.
-    pub listen: Vec<(SocketAddr, std::net::TcpListener)>,
+    pub listen: Vec<(SocketKey, Socket)>,
 }
 
 /// A backend, compiled.
@@ -56,6 +58,7 @@ impl Worker {
     /// Takes over everything but the sockets, as a whole: no request is served in between.
     pub(crate) fn take_over(self: &Rc<Self>, update: &WorkerUpdate) {
         self.series.borrow_mut().clear();
+        self.updates.set(self.updates.get() + 1);
         let mut view = self.view.borrow_mut();
         for (key, listener) in &update.listeners {
             view.routes.set_listener(key, listener.as_deref());
@@ -92,6 +95,9 @@ impl Worker {
                 Some(front) => drop(view.fronts.insert(*port, front.clone())),
                 None => drop(view.fronts.remove(port)),
             }
+        }
+        if let Some(datagrams) = &update.datagrams {
+            view.datagrams = datagrams.iter().cloned().collect();
         }
         for (key, rule) in &update.l4_rules {
             view.l4.set(key, rule.as_ref());

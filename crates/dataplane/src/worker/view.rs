@@ -28,6 +28,8 @@ pub(crate) struct View {
     pub ports: QuickMap<PortKey, Rc<PortTls>>,
     /// Ports that are not for HTTP alone.
     pub fronts: QuickMap<PortKey, Arc<PortFront>>,
+    /// The listener of each UDP socket.
+    pub datagrams: QuickMap<SocketAddr, ListenerKey>,
     /// From connections to rules.
     pub l4: L4Rules,
     /// The backends.

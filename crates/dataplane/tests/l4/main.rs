@@ -10,6 +10,7 @@ mod reload;
 mod support;
 mod tcp;
 mod terminate;
+mod udp;
 
 use std::{net::SocketAddr, sync::Arc};
 
