@@ -1,10 +1,10 @@
 //! All listeners of a Gateway together.
 
-use lasthop_api_model::{Gateway, TlsMode};
+use lasthop_api_model::{Gateway, ResourceKind, TlsMode};
 use lasthop_dataplane_api::{ListenerProtocol, ListenerTls, ObjectName};
 
 use super::{Draft, certificates, conflicts, kinds};
-use crate::{gateways, index::Reader, problem::Problem};
+use crate::{gateways, index::Reader, names, problem::Problem};
 
 /// Decides about all listeners of a Gateway and its sets.
 pub(crate) fn settle<'a>(
@@ -37,6 +37,7 @@ pub(crate) fn settle<'a>(
                 check_tls(draft, &[TlsMode::Terminate, TlsMode::Passthrough]);
                 if !draft.passes_tls() {
                     terminate(reader, draft);
+                    note_unasked(reader, gateway, name, draft);
                 }
             }
             Some(ListenerProtocol::HTTP | ListenerProtocol::TCP | ListenerProtocol::UDP) | None => {}
@@ -56,6 +57,18 @@ fn terminate(reader: &Reader<'_>, draft: &mut Draft<'_>) {
     let certificates = certificates::resolve(reader, draft);
     draft.outcome.incomplete = certificates.is_empty();
     draft.tls = Some(ListenerTls { certificates, client_validation: None });
+}
+
+/// Whoever asks for clients' certificates should know which listeners do not.
+fn note_unasked(reader: &Reader<'_>, gateway: &Gateway, name: &ObjectName, draft: &Draft<'_>) {
+    let frontend = gateways::frontend_of(reader, gateway, name, draft.spec.port);
+    if frontend.validation.is_some() || frontend.refused.is_some() {
+        let message = format!(
+            "holds for HTTPS listeners only; listener {} of protocol TLS takes clients without a certificate",
+            draft.outcome.key.name
+        );
+        reader.notice(names::key(ResourceKind::Gateway, name), "spec.tls.frontend", message);
+    }
 }
 
 /// Clients' certificates are asked for by HTTPS listeners only (GEP-91).

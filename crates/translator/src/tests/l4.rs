@@ -98,6 +98,22 @@ fn a_tls_route_serves_listeners_that_pass_through_and_that_terminate() {
 }
 
 #[test]
+fn a_gateway_that_asks_clients_for_certificates_is_told_which_listener_does_not() {
+    let ca = Ca::new("ca");
+    let asks = ALL.replace(
+        "  listeners:",
+        "  tls: {frontend: {default: {validation: {caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]}}}}\n  listeners:",
+    );
+    let secret = ca.secret("default", "tls", "end.example.net");
+    let world = World::of(&[&asks, &ca.config_map("ca"), &secret]);
+    let listeners = world.translator.snapshot().listeners.values();
+    assert!(listeners.filter_map(|l| l.tls.as_ref()).all(|tls| tls.client_validation.is_none()));
+    assert_eq!(world.last.notices.len(), 1);
+    assert_eq!(world.last.notices[0].field, "spec.tls.frontend");
+    assert!(World::of(&[ALL, &ca.config_map("ca"), &secret]).last.notices.is_empty());
+}
+
+#[test]
 fn the_hosts_of_a_tls_route_decide_where_it_attaches() {
     let world = World::of(&[ALL, SERVICE, &tls_route("", "a.example.org")]);
     assert_eq!(world.route("route")[0], "Accepted=False/NoMatchingListenerHostname");

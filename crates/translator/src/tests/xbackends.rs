@@ -195,8 +195,13 @@ fn protocols_decide_the_version_of_http() {
         assert_eq!(matches!(backend(&world).unwrap().tls, BackendTls::Policy(_)), encrypted, "{protocol}");
         assert_eq!(world.route("route"), GOOD);
         if encrypted {
-            let alpn = &tls(&world).settings().alpn;
-            assert_eq!(alpn.iter().any(|known| &**known == "http/1.1"), protocol == "HTTP11");
+            let offered: Vec<&str> = tls(&world).settings().alpn.iter().map(|id| &**id).collect();
+            let own: &[&str] = match protocol {
+                "HTTP2" | "GRPC" => &["h2"],
+                "HTTP11" | "WSS" => &["http/1.1"],
+                _ => &[],
+            };
+            assert_eq!(offered, own, "{protocol}");
         }
     }
     world.apply(&[&xbackend("  protocol: TCP")]);

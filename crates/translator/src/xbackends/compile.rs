@@ -115,7 +115,7 @@ fn tls(
         let message = "spec.tls.validation is missing; say what the backend must prove".to_owned();
         return (Err(Problem::new("NoValidCACertificate", message)), None);
     };
-    let alpn = matches!(backend.spec.protocol, Some(XBackendProtocol::Http11)).then_some("http/1.1");
+    let alpn = alpn(backend);
     let validation = Validation { key, field: "spec.tls.validation", wanted: validation };
     let certificate = if shows {
         match certificate(reader, tls.client_certificate_ref.as_ref(), name) {
@@ -133,6 +133,16 @@ fn tls(
             reference
         });
     (compiled.map(XBackendTls::Compiled), unresolved)
+}
+
+/// The protocol that must be among those on offer, if it has a name of its own: also a TCPRoute, which knows nothing of
+/// its connections, offers it.
+fn alpn(backend: &XBackend) -> Option<&'static str> {
+    match backend.spec.protocol.as_ref()? {
+        XBackendProtocol::Http2 | XBackendProtocol::Grpc => Some("h2"),
+        XBackendProtocol::Http11 | XBackendProtocol::Wss => Some("http/1.1"),
+        _ => None,
+    }
 }
 
 /// What a protocol that is nothing without TLS says to mode `None`.
