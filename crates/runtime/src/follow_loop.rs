@@ -10,7 +10,7 @@ use std::{
 use lasthop_dataplane_api::{Dataplane, UpdateSource};
 
 use crate::{
-    control_loop::log,
+    control_loop::{log, millis},
     metrics::Metrics,
     state::{Phase, State},
 };
@@ -52,7 +52,7 @@ impl<D: Dataplane> FollowLoop<D> {
             self.state.set_phase(Phase::Ready);
             tracing::info!(
                 version = update.version,
-                total_ms = began.elapsed().as_secs_f64() * 1000.0,
+                total_ms = millis(began.elapsed()),
                 "the configuration is in force"
             );
         }
