@@ -11,6 +11,7 @@ use clap::Args;
 
 use crate::{
     Outcome,
+    cluster::programs::{GRPC_CLIENT, GRPC_SERVER},
     processes::{cargo, in_path, output, run as run_command, succeeds},
     root,
 };
@@ -68,6 +69,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     }
     install_cargo_deny()?;
     install_envoy();
+    install_grpc_interop();
     println!("setup: done");
     Ok(())
 }
@@ -170,6 +172,24 @@ fn link(binary: &Path, folder: &Path) -> std::io::Result<()> {
     std::fs::set_permissions(binary, Permissions::from_mode(0o755))?;
     std::fs::create_dir_all(folder)?;
     std::os::unix::fs::symlink(binary, folder.join("envoy"))
+}
+
+/// grpc-go's interoperability tests, both sides: without them the tests that want them say so and are skipped, except in
+/// CI.
+fn install_grpc_interop() {
+    let folder = root().join(".lasthop/bin");
+    for program in [GRPC_CLIENT, GRPC_SERVER] {
+        let linked = folder.join(program.name);
+        let built = program.build().and_then(|binary| {
+            let _ = std::fs::remove_file(&linked);
+            std::fs::create_dir_all(&folder)
+                .and_then(|()| std::os::unix::fs::symlink(&binary, &linked))
+                .map_err(|error| format!("{}: {error}", linked.display()))
+        });
+        if let Err(sentence) = built {
+            println!("setup: NO {}: {sentence}; the gRPC interoperability tests cannot run", program.name);
+        }
+    }
 }
 
 impl Probe {

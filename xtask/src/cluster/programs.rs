@@ -95,6 +95,18 @@ pub(crate) const SUITE_1_7_0: Program = Program {
     ..PLAIN
 };
 
+/// The client of the gRPC project's interoperability tests.
+pub(crate) const GRPC_CLIENT: Program = Program {
+    name: "grpc-interop-client",
+    module: "grpc-interop",
+    package: "google.golang.org/grpc/interop/client",
+    minutes: "2 minutes",
+    ..PLAIN
+};
+/// Their server.
+pub(crate) const GRPC_SERVER: Program =
+    Program { name: "grpc-interop-server", package: "google.golang.org/grpc/interop/server", ..GRPC_CLIENT };
+
 impl Program {
     /// The module's folder in the tree.
     fn folder(&self) -> PathBuf {

@@ -17,6 +17,7 @@ mod configuration;
 mod demo;
 mod faults;
 mod frontend;
+mod grpc;
 mod hostile;
 mod lifecycle;
 mod limits;

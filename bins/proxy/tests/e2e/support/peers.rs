@@ -193,6 +193,32 @@ pub(crate) fn envoy(folder: &Path, identity: &Identity<'_>) -> Option<Peer> {
     Some(Peer::start(command, &folder, "envoy", port))
 }
 
+/// The server of grpc-go's interoperability tests, over TLS if there is a certificate. `None` where it is not installed,
+/// which is a failure in CI.
+pub(crate) fn grpc_interop(folder: &Path, leaf: Option<&Leaf>) -> Option<Peer> {
+    let mut command = Command::new(interop_program("server")?);
+    let port = ports::free();
+    let folder = subfolder(folder, "grpc", port);
+    command.args(["-port", &port.to_string()]);
+    if let Some(leaf) = leaf {
+        let (certificate, key) = leaf.write(&folder, "grpc");
+        command.arg("-use_tls").arg("-tls_cert_file").arg(certificate).arg("-tls_key_file").arg(key);
+    }
+    Some(Peer::start(command, &folder, "grpc", port))
+}
+
+/// Where the client or server of grpc-go's interoperability tests is.
+pub(crate) fn interop_program(side: &str) -> Option<PathBuf> {
+    let name = format!("grpc-interop-{side}");
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.lasthop/bin").join(&name);
+    let found = built.exists().then_some(built);
+    if found.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "CI needs {name}: cargo xtask setup");
+        eprintln!("SKIPPED: there is no {name} here; `cargo xtask setup` builds it");
+    }
+    found
+}
+
 impl Identity<'_> {
     fn clients_file(&self, folder: &Path) -> Option<PathBuf> {
         let authority = self.clients?;
