@@ -9,6 +9,7 @@ mod cluster;
 mod conformance;
 mod deny;
 mod graph;
+mod print;
 mod processes;
 mod setup;
 mod size;
@@ -50,6 +51,10 @@ enum Task {
     Cluster(cluster::Options),
     /// The official Gateway API conformance suite, on a cluster of our own or yours.
     Conformance(conformance::Options),
+    /// Print everything that an installation on a cluster consists of, for kubectl apply --server-side.
+    Manifests(print::Options),
+    /// Print the CRDs of our own kinds.
+    Crds(print::Options),
     /// Build the proxy and the benchmark driver optimised, and run the driver with the given arguments.
     Bench(bench::Options),
 }
@@ -63,6 +68,8 @@ fn main() -> ExitCode {
         Task::Trust(options) => trust::run(&options),
         Task::Cluster(options) => cluster::run(&options),
         Task::Conformance(options) => conformance::run(&options),
+        Task::Manifests(options) => print::run("manifests", &options),
+        Task::Crds(options) => print::run("crds", &options),
         Task::Bench(options) => bench::run(&options),
     };
     match outcome {

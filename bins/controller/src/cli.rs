@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use lasthop_k8s_adapter::{rights, to_yaml};
+use lasthop_k8s_adapter::{Value, install::Installation, rights, to_yaml};
 use lasthop_runtime::settings::{ControllerFlags, ControllerSettings};
 
 /// What `run` answers with when the command line or the settings cannot be used at all.
@@ -33,10 +33,49 @@ pub(crate) enum Command {
     /// --settings can be set in the environment (LASTHOP_PROXY_IMAGE ...) and in the settings file (proxy-image ...).
     #[command(args_override_self = true, after_long_help = SETTINGS)]
     Run(ControllerFlags),
+    /// Print everything that an installation consists of, for kubectl apply --server-side
+    Manifests(ManifestFlags),
     /// Print the CRDs of our own kinds
     Crds,
     /// Print the rights that a replica needs, as a ClusterRole and a Role
     Rights,
+}
+
+/// What an installation is like.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ManifestFlags {
+    /// Namespace of the controller
+    #[arg(long, value_name = "NAME", default_value = "lasthop-system")]
+    namespace: String,
+    /// Where the images lasthop-controller and lasthop-proxy are
+    #[arg(long, value_name = "REGISTRY", default_value = "ghcr.io/lasthop")]
+    registry: String,
+    /// Tag of the images
+    #[arg(long, value_name = "TAG", default_value = env!("CARGO_PKG_VERSION"))]
+    tag: String,
+    /// Replicas of the controller
+    #[arg(long, value_name = "N", default_value = "2")]
+    replicas: u16,
+}
+
+/// Everything that an installation consists of, as YAML documents.
+pub(crate) fn manifests(flags: &ManifestFlags) -> String {
+    let ManifestFlags { namespace, registry, tag, replicas } = flags.clone();
+    let defaults = ControllerSettings::default();
+    let installation = Installation {
+        namespace,
+        image: format!("{registry}/lasthop-controller:{tag}"),
+        proxy_image: format!("{registry}/lasthop-proxy:{tag}"),
+        replicas,
+        controller_name: defaults.controller_name,
+        lease: defaults.lease,
+        link_secret: defaults.link_secret,
+    };
+    documents(&installation.objects())
+}
+
+fn documents(objects: &[Value]) -> String {
+    objects.iter().map(to_yaml).collect::<Vec<_>>().join("---\n")
 }
 
 /// Says why nothing can be done, and answers the exit code.
@@ -57,7 +96,7 @@ pub(crate) fn say(text: &str) -> ExitCode {
 pub(crate) fn rights() -> String {
     let defaults = ControllerSettings::default();
     let roles = rights::roles(&defaults.lease, &defaults.link_secret);
-    roles.iter().map(to_yaml).collect::<Vec<_>>().join("---\n")
+    documents(&roles)
 }
 
 #[cfg(test)]

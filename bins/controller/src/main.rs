@@ -17,6 +17,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(flags) => run::main(&flags),
+        Command::Manifests(flags) => cli::say(&cli::manifests(&flags)),
         Command::Crds => {
             cli::say(&lasthop_k8s_adapter::to_yaml(&lasthop_k8s_adapter::parameters::definition()))
         }

@@ -11,6 +11,7 @@
 pub mod client;
 mod features;
 pub mod infrastructure;
+pub mod install;
 pub mod leader;
 pub mod own_secret;
 pub mod parameters;
@@ -23,4 +24,5 @@ mod yaml;
 pub use client::{ConnectError, connect};
 pub use features::SUPPORTED_FEATURES;
 pub use kube::Client;
+pub use serde_json::Value;
 pub use yaml::to_yaml;

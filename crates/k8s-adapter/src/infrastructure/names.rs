@@ -50,8 +50,7 @@ mod tests {
     fn names_are_services_names_and_differ() {
         let long = "a".repeat(253);
         let other = format!("{}b", "a".repeat(252));
-        for name in ["edge", "7-up", "a.b", &long, &other, &"x.".repeat(30)[..59]]
-        {
+        for name in ["edge", "7-up", "a.b", &long, &other, &"x.".repeat(30)[..59]] {
             let placed = of(name);
             let label = placed.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
             assert!(placed.len() <= 63 && label && !placed.ends_with('-'), "{placed}");
