@@ -230,3 +230,62 @@ async fn connecting_has_a_time_limit() {
     assert_eq!(client::get(proxy.port, "/").await, (504, "gateway timeout\n".to_owned()));
     assert_eq!(proxy.wait_records(1).await[0].reason, Some("ConnectTimeout"));
 }
+
+/// Reads whole requests and resets the connection each time.
+async fn resetting() -> (backend::Backend, Arc<AtomicUsize>) {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let noted = requests.clone();
+    let backend = backend::raw(move |_, mut stream| {
+        let requests = noted.clone();
+        async move {
+            use tokio::io::AsyncReadExt;
+            let mut text = Vec::new();
+            while !text.windows(4).any(|window| window == b"\r\n\r\n") {
+                if stream.read_buf(&mut text).await.unwrap_or(0) == 0 {
+                    return;
+                }
+            }
+            requests.fetch_add(1, Ordering::SeqCst);
+            socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+    })
+    .await;
+    (backend, requests)
+}
+
+#[tokio::test]
+async fn what_may_have_been_processed_is_not_sent_twice() {
+    let (backend, requests) = resetting().await;
+    let proxy = proxy_with(&[backend.address], |rule| rule.retry = retry(3)).await;
+    assert_eq!(post(&proxy, b"order".to_vec()).await.0, 502);
+    assert_eq!(requests.load(Ordering::SeqCst), 1, "a POST");
+    assert_eq!(client::get(proxy.port, "/").await.0, 502);
+    assert_eq!(requests.load(Ordering::SeqCst), 1 + 4, "a GET does no harm");
+}
+
+#[tokio::test]
+async fn a_backends_time_limit_is_no_reason_to_send_a_post_again() {
+    let backend = slow().await;
+    let proxy = proxy_with(&[backend.address], |rule| {
+        rule.retry = retry(3);
+        rule.timeouts.backend_request = Some(Duration::from_millis(200));
+    })
+    .await;
+    assert_eq!(post(&proxy, b"order".to_vec()).await.0, 504);
+    assert_eq!(proxy.wait_records(1).await[0].attempts, 1);
+}
+
+#[tokio::test]
+async fn another_endpoint_is_tried_unless_the_rule_turns_that_off() {
+    let good = backend::fixed("good").await;
+    let closed = std::net::SocketAddr::from(([127, 0, 0, 1], free_port()));
+    for (retry, all) in [(None, true), (retry(1), true), (retry(0), false)] {
+        // Each time the endpoint is a new one, which nobody knows to be down.
+        let mut statuses = Vec::new();
+        for _ in 0..12 {
+            let proxy = proxy_with(&[good.address, closed], |rule| rule.retry = retry.clone()).await;
+            statuses.push(post(&proxy, b"order".to_vec()).await.0);
+        }
+        assert_eq!(statuses.iter().all(|status| *status == 200), all, "{retry:?}: {statuses:?}");
+    }
+}

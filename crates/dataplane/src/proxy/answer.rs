@@ -237,8 +237,14 @@ impl Exchange {
         let worker = &connection.worker;
         let want = backend.want(self.needs_http2(rule), client_upgrade.is_some());
         (outgoing.body, outgoing.received) = self.body(rule, reference, context, &outgoing.parts, body, want);
-        let route =
-            Route { worker, backend: &backend, want, upgrade: client_upgrade.is_some(), host: context.host };
+        let route = Route {
+            worker,
+            backend: &backend,
+            want,
+            upgrade: client_upgrade.is_some(),
+            host: context.host,
+            once: rule.source.retry.as_ref().is_some_and(|retry| retry.attempts == 0),
+        };
         let until = self.until(rule, &outgoing.parts);
         let idle = worker.deadlines.add();
         let answered = {

@@ -33,6 +33,8 @@ pub(super) struct Route<'a> {
     pub upgrade: bool,
     /// The request's host.
     pub host: &'a str,
+    /// The rule wants nothing tried again, not even a connection.
+    pub once: bool,
 }
 
 /// Sends a request and waits for the head of the response. Failures are counted with the backend.
@@ -42,6 +44,7 @@ pub(super) async fn attempt(
     outgoing: &mut Outgoing,
 ) -> Result<(Response<Incoming>, Lease), FailureReason> {
     trace.attempts += 1;
+    trace.sent = false;
     let started = Instant::now();
     let mut search = Search { route, backend: route.backend.clone(), tried: SmallVec::new() };
     let mut stale = 0;
@@ -71,9 +74,10 @@ pub(super) async fn attempt(
             upgrade: route.upgrade,
         };
         // On a connection that served others before, the backend may close it at this moment, or refuse the stream.
-        let again = form.http2 || (lease.reused && outgoing.parts.method.is_idempotent());
+        let again = !route.once && (form.http2 || (lease.reused && outgoing.parts.method.is_idempotent()));
         let kept = if again { outgoing.keep() } else { None };
         to_upstream(&mut outgoing.parts, form);
+        trace.sent = true;
         let sent = search.backend.until(UpstreamBackend::is_cut, pin!(lease.send(outgoing.take()))).await;
         let failed = match sent {
             None => return Err(search.count(FailureReason::TrustRevoked)),
@@ -88,6 +92,8 @@ pub(super) async fn attempt(
         if outgoing.is_too_large(route.worker.limits.body_bytes) {
             return Err(FailureReason::BodyTooLarge);
         }
+        trace.sent =
+            failed.unsent.is_none() && matches!(failed.progress, Progress::Unknown | Progress::Failed);
         if let Some(request) = failed.unsent {
             outgoing.put_back(*request);
             if reused && stale < MOST_UNSENT {
@@ -141,7 +147,10 @@ impl Search<'_> {
         let reason = self.count(reason);
         self.tried.push(failed.address);
         let in_vain = matches!(&reason, FailureReason::UpstreamTls(error) if error.retry() == Retry::Never);
-        if in_vain || self.tried.len() >= self.route.worker.limits.connect_attempts as usize {
+        if in_vain
+            || self.route.once
+            || self.tried.len() >= self.route.worker.limits.connect_attempts as usize
+        {
             return Err(reason);
         }
         self.backend.pick(&self.tried).ok_or(reason)

@@ -54,6 +54,8 @@ pub(crate) struct Trace {
     pub resumed: bool,
     pub reused: bool,
     pub duration: Option<Duration>,
+    /// The backend may have done something with the request of the last attempt.
+    pub sent: bool,
     /// The backend that was asked in place of one that had been replaced.
     pub successor: Option<Rc<UpstreamBackend>>,
 }

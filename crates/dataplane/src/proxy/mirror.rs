@@ -64,7 +64,7 @@ pub(super) fn send(
     let worker = worker.clone();
     tokio::task::spawn_local(async move {
         let exchange = async {
-            let route = Route { worker: &worker, backend: &backend, want, upgrade: false, host: &host };
+            let route = Route { worker: &worker, backend: &backend, want, upgrade: false, host: &host, once: false };
             let mut trace = Trace::default();
             let body = queue.as_ref().map_or(RequestBody::Empty, |queue| RequestBody::Mirror(queue.body()));
             let mut outgoing = Outgoing { parts, body, received: None };

@@ -1,4 +1,7 @@
 //! Repeated attempts, as the rule says (GEP-1731), and the time limits.
+//!
+//! What a backend may have begun to process is sent again only if its method is idempotent (RFC 9110 §9.2.2), or if the
+//! backend answered with one of the codes that the rule names.
 
 use std::{
     future::poll_fn,
@@ -52,6 +55,7 @@ pub(super) async fn forward(
 ) -> Result<Answered, FailureReason> {
     let retry = rule.retry.as_ref();
     let mut left = retry.map_or(0, |retry| retry.attempts);
+    let idempotent = outgoing.parts.method.is_idempotent();
     let mut backoff = retry.and_then(|retry| retry.backoff).unwrap_or(BACKOFF);
     loop {
         let kept = if left > 0 { outgoing.keep() } else { None };
@@ -66,7 +70,7 @@ pub(super) async fn forward(
         };
         let failed = match &result {
             Ok((response, _)) => retry.is_some_and(|retry| retry.codes.contains(&response.status().as_u16())),
-            Err(reason) => may_pass(reason),
+            Err(reason) => may_pass(reason) && (idempotent || !trace.sent),
         };
         if !(failed && kept.is_some_and(|kept| outgoing.restore(*kept))) {
             let (response, lease) = result?;
