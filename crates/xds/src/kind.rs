@@ -7,6 +7,9 @@ use lasthop_tls_verify::ContentId;
 /// What a proxy subscribes to: everything of its Gateway, as one type, so that one response is one update.
 pub(crate) const SNAPSHOT: &str = "type.lasthop.dev/v1.Snapshot";
 
+/// What a proxy names that only says what it serves: it follows another replica.
+pub(crate) const REPORT: &str = "type.lasthop.dev/v1.Report";
+
 /// The types of resources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {

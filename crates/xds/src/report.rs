@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct WireReport {
     pub(crate) listeners: Vec<SaidListener>,
     pub(crate) refused_backends: Vec<SaidBackend>,
+    /// To replicas that are not followed: why the newest update was refused; empty if it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refuses: Option<String>,
 }
 
 /// The state of one listener.
@@ -32,7 +35,7 @@ pub(crate) struct SaidBackend {
 
 impl WireReport {
     pub(crate) fn is_empty(&self) -> bool {
-        self.listeners.is_empty() && self.refused_backends.is_empty()
+        self.listeners.is_empty() && self.refused_backends.is_empty() && self.refuses.is_none()
     }
 
     /// Nothing at all if it says nothing.

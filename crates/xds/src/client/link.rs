@@ -2,33 +2,29 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Uri, uri::PathAndQuery};
 use lasthop_dataplane_api::{Report, Update};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
+    task::JoinSet,
     time::{Instant, sleep_until},
 };
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status, Streaming, metadata::MetadataValue};
-use tonic_prost::ProstCodec;
+use tonic::{Code, Streaming};
 
 use super::{
     ClientOptions,
     backoff::Backoff,
+    echo::{self, Words},
     held::Held,
     said::Said,
-    transport::{self, ConnectError},
+    stream::{self, LinkError, Requests},
+    transport,
 };
 use crate::{
     ClientMetrics,
-    discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, METHOD, Node, RpcStatus},
+    discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, RpcStatus},
     kind::SNAPSHOT,
     report::WireReport,
-    tls::SERVER_NAME,
 };
-
-/// Of one update. The controller is trusted; this only bounds what a mistake can do.
-const UPDATE_BYTES: usize = 512 << 20;
 
 /// Follows controllers, one after the other, until nobody takes the updates any more.
 pub(super) async fn run(
@@ -39,7 +35,11 @@ pub(super) async fn run(
 ) {
     let mut backoff = Backoff::new(options.backoff);
     let (held, said) = (Held::default(), Said::default());
-    let mut link = Link { options, metrics, updates, reports, held, said, begun: false };
+    let words = watch::Sender::new(Words::default());
+    // Ends with this task.
+    let mut echoes = JoinSet::new();
+    echoes.spawn(echo::run(options.clone(), words.subscribe()));
+    let mut link = Link { options, metrics, updates, reports, held, said, words, begun: false };
     while !link.updates.is_closed() {
         link.begun = false;
         let outcome = link.follow().await;
@@ -68,7 +68,7 @@ pub(super) async fn run(
             tokio::select! {
                 () = sleep_until(until) => break,
                 report = link.reports.recv() => match report {
-                    Some(report) => { link.said.note(report, None, &link.held); }
+                    Some(report) => { link.note(report, None); }
                     None => return,
                 },
             }
@@ -83,36 +83,11 @@ struct Link {
     reports: mpsc::UnboundedReceiver<Report>,
     held: Held,
     said: Said,
+    /// For the controllers that are not followed.
+    words: watch::Sender<Words>,
     /// Whether the controller of this connection has told what is to be served.
     begun: bool,
 }
-
-#[derive(Debug, thiserror::Error)]
-enum LinkError {
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    #[error("the token file {0} holds no token")]
-    Token(String),
-    #[error("the control plane refuses: {0}")]
-    Denied(String),
-    #[error("the connection failed: {0}")]
-    Failed(String),
-    #[error("nobody takes updates any more")]
-    Ended,
-}
-
-impl From<Status> for LinkError {
-    fn from(status: Status) -> Self {
-        match status.code() {
-            Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument => {
-                Self::Denied(status.message().to_owned())
-            }
-            _ => Self::Failed(status.to_string()),
-        }
-    }
-}
-
-type Requests = mpsc::Sender<DeltaDiscoveryRequest>;
 
 impl Link {
     /// Follows one controller until the connection ends.
@@ -125,53 +100,27 @@ impl Link {
                     None => return Ok(()),
                 },
                 report = self.reports.recv() => {
-                    let report = self.said.note(report.ok_or(LinkError::Ended)?, None, &self.held);
-                    self.send(&requests, DeltaDiscoveryRequest { report: report.encode(), ..request() }).await?;
+                    let report = self.note(report.ok_or(LinkError::Ended)?, None);
+                    requests.send(DeltaDiscoveryRequest { report: report.encode(), ..request() }).await?;
                 }
             }
         }
     }
 
     async fn subscribe(&self) -> Result<(Requests, Streaming<DeltaDiscoveryResponse>), LinkError> {
-        let ClientOptions { address, gateway, node, token_file, ca_file, .. } = &self.options;
-        let token = transport::read(token_file).await?;
-        let authorization = std::str::from_utf8(&token)
-            .ok()
-            .map(str::trim)
-            .filter(|token| !token.is_empty())
-            .and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok())
-            .ok_or_else(|| LinkError::Token(token_file.display().to_string()))?;
-        let channel = transport::connect(address, ca_file).await?;
-        // A few: an answer and some words are all that can be under way.
-        let (requests, stream) = mpsc::channel(4);
-        let mut request = tonic::Request::new(ReceiverStream::new(stream));
-        let mut authorization = MetadataValue::try_from(authorization.as_bytes())
-            .map_err(|_| LinkError::Token(token_file.display().to_string()))?;
-        authorization.set_sensitive(true);
-        request.metadata_mut().insert("authorization", authorization);
-        let node = Node {
-            id: node.clone(),
-            cluster: gateway.to_string(),
-            user_agent_name: "lasthop-proxy".to_owned(),
-            user_agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
+        let ClientOptions { address, gateway, ca_file, .. } = &self.options;
+        let (channel, at) = transport::connect_any(address, ca_file).await?;
         let first = DeltaDiscoveryRequest {
-            node: Some(node),
             resource_names_subscribe: vec!["*".to_owned()],
             initial_resource_versions: self.held.versions().clone(),
             report: self.said.all().encode(),
-            ..self::request()
+            ..request()
         };
-        self.send(&requests, first).await?;
-        let origin = Uri::builder().scheme("https").authority(SERVER_NAME).path_and_query("/").build();
-        let mut client = tonic::client::Grpc::with_origin(channel, origin.unwrap_or_default())
-            .max_decoding_message_size(UPDATE_BYTES);
-        client.ready().await.map_err(|error| LinkError::Failed(error.to_string()))?;
-        let codec = ProstCodec::<DeltaDiscoveryRequest, DeltaDiscoveryResponse>::default();
-        let responses = client.streaming(request, PathAndQuery::from_static(METHOD), codec).await?;
+        let stream = stream::open(&self.options, channel, first).await?;
         self.metrics.connects.inc();
-        tracing::info!(%address, %gateway, "connected to the control plane");
-        Ok((requests, responses.into_inner()))
+        self.words.send_modify(|words| words.followed = Some(at));
+        tracing::info!(%address, %at, %gateway, "connected to the control plane");
+        Ok(stream)
     }
 
     /// Puts a response in force and answers it.
@@ -195,6 +144,7 @@ impl Link {
                 (None, self.put_in_force(update).await?)
             }
         };
+        let refuses = error_detail.as_ref().map(|detail| detail.message.clone()).unwrap_or_default();
         if error_detail.is_none() {
             self.begun = true;
             self.metrics.set_connected(true);
@@ -205,7 +155,17 @@ impl Link {
             report: report.encode(),
             ..request()
         };
-        self.send(requests, answer).await
+        self.words.send_modify(|words| words.report.refuses = Some(refuses));
+        requests.send(answer).await
+    }
+
+    /// Keeps what the dataplane said, and gives it in the form in which it goes up.
+    fn note(&mut self, report: Report, update: Option<&Update>) -> WireReport {
+        let up = self.said.note(report, update, &self.held);
+        self.words.send_modify(|words| {
+            words.report = WireReport { refuses: words.report.refuses.take(), ..self.said.all() };
+        });
+        up
     }
 
     /// Hands an update over and waits until it is in force, whatever becomes of the connection meanwhile.
@@ -224,13 +184,8 @@ impl Link {
             }
             others.listeners.extend(report.listeners);
             let report = Report { listeners: others.listeners, ..report };
-            return Ok(self.said.note(report, Some(&update), &self.held));
+            return Ok(self.note(report, Some(&update)));
         }
-    }
-
-    async fn send(&self, requests: &Requests, request: DeltaDiscoveryRequest) -> Result<(), LinkError> {
-        let gone = |_| LinkError::Failed("the control plane is gone".to_owned());
-        requests.send(request).await.map_err(gone)
     }
 }
 

@@ -1,9 +1,11 @@
 //! The proxy's side: follows a controller, and keeps what it has when there is none.
 
 mod backoff;
+mod echo;
 mod held;
 mod link;
 mod said;
+mod stream;
 mod transport;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};

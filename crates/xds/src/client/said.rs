@@ -57,6 +57,7 @@ impl Said {
         WireReport {
             listeners: self.listeners.values().cloned().collect(),
             refused_backends: self.refused.values().cloned().collect(),
+            refuses: None,
         }
     }
 }

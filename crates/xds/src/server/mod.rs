@@ -96,10 +96,10 @@ impl Server {
         accept::serve(self.shared, listener, tls).await;
     }
 
-    /// How many proxies of a Gateway are connected.
+    /// How many proxies of a Gateway are told by this replica what to serve.
     pub fn connected(&self, gateway: &ObjectName) -> usize {
         let mut world = self.shared.world();
-        let proxies = world.shelf(gateway).voices.len();
+        let proxies = world.shelf(gateway).voices.followers();
         world.tidy(gateway);
         proxies
     }

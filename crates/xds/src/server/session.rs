@@ -16,7 +16,7 @@ use super::{ServerOptions, Shared, shelf::Difference};
 use crate::{
     AuthenticationError,
     discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Node},
-    kind::SNAPSHOT,
+    kind::{REPORT, SNAPSHOT},
     metrics::Denial,
     report::WireReport,
 };
@@ -90,6 +90,8 @@ struct Session<'a> {
     gateway: ObjectName,
     node: String,
     number: u64,
+    /// It follows another replica, and only says what it serves.
+    is_echo: bool,
     changes: watch::Receiver<u64>,
     base: Base,
     /// The newest generation that was tried.
@@ -120,7 +122,8 @@ impl<'a> Session<'a> {
                 "service account {account} is not the one of the proxies of Gateway {gateway}"
             )));
         }
-        if first.type_url != SNAPSHOT {
+        let is_echo = first.type_url == REPORT;
+        if first.type_url != SNAPSHOT && !is_echo {
             return Err(Status::invalid_argument(format!("only {SNAPSHOT} is served here")));
         }
         let node: String = id.chars().filter(|c| !c.is_control()).take(253).collect();
@@ -134,17 +137,20 @@ impl<'a> Session<'a> {
         let changes = {
             let mut world = shared.world();
             let shelf = world.shelf(&gateway);
-            shelf.voices.join(number, node.clone());
+            shelf.voices.join(number, node.clone(), is_echo);
             shelf.subscribe()
         };
-        shared.options.metrics.proxies.inc();
-        tracing::info!(%gateway, proxy = node, has = first.initial_resource_versions.len(), "a proxy is connected");
+        if !is_echo {
+            shared.options.metrics.proxies.inc();
+            tracing::info!(%gateway, proxy = node, has = first.initial_resource_versions.len(), "a proxy is connected");
+        }
         let session = Session {
             shared,
             answers,
             gateway,
             node,
             number,
+            is_echo,
             changes,
             base: Base::Versions(first.initial_resource_versions),
             tried: None,
@@ -160,7 +166,7 @@ impl<'a> Session<'a> {
         let age = self.shared.options.session.mul_f64(0.8 + 0.2 * fastrand::f64());
         let end = Instant::now() + age;
         loop {
-            if self.under_way.is_none() {
+            if self.under_way.is_none() && !self.is_echo {
                 self.send().await?;
             }
             let answer_until = self.under_way.as_ref().map_or(end, |sent| sent.until);
@@ -169,7 +175,7 @@ impl<'a> Session<'a> {
                     Some(request) => self.take(request)?,
                     None => return Ok(()),
                 },
-                changed = self.changes.changed(), if self.under_way.is_none() => {
+                changed = self.changes.changed(), if self.under_way.is_none() && !self.is_echo => {
                     if changed.is_err() {
                         return Err(Status::unavailable("the Gateway is gone"));
                     }
@@ -248,6 +254,10 @@ impl<'a> Session<'a> {
         if !report.is_empty() {
             let mut world = self.shared.world();
             let shelf = world.shelf(&self.gateway);
+            if let Some(refuses) = report.refuses.take().filter(|_| self.is_echo) {
+                let refuses = Some(clip(&refuses)).filter(|why| !why.is_empty());
+                shelf.voices.answered(self.number, refuses, shelf.listeners.keys().cloned());
+            }
             shelf.voices.said(self.number, report, &shelf.listeners);
             self.shared.news.notify_one();
         }
@@ -263,6 +273,9 @@ impl Drop for Session<'_> {
         world.tidy(&self.gateway);
         drop(world);
         self.shared.news.notify_one();
+        if self.is_echo {
+            return;
+        }
         self.shared.options.metrics.proxies.dec();
         tracing::info!(gateway = %self.gateway, proxy = self.node, "a proxy is no longer connected");
     }

@@ -22,6 +22,8 @@ pub(super) struct Voices {
 #[derive(Debug)]
 struct Voice {
     node: String,
+    /// Whether it is told by another replica what to serve.
+    is_echo: bool,
     /// The state of listeners, with the version it is about.
     listeners: HashMap<ListenerKey, (String, ListenerState)>,
     /// Why it refused the newest update it was sent.
@@ -63,13 +65,13 @@ impl Voices {
         self.proxies.is_empty()
     }
 
-    /// How many proxies are connected.
-    pub(super) fn len(&self) -> usize {
-        self.proxies.len()
+    /// How many proxies are told here what to serve.
+    pub(super) fn followers(&self) -> usize {
+        self.proxies.values().filter(|voice| !voice.is_echo).count()
     }
 
-    pub(super) fn join(&mut self, session: u64, node: String) {
-        self.proxies.insert(session, Voice { node, listeners: HashMap::new(), refuses: None });
+    pub(super) fn join(&mut self, session: u64, node: String, is_echo: bool) {
+        self.proxies.insert(session, Voice { node, is_echo, listeners: HashMap::new(), refuses: None });
     }
 
     pub(super) fn leave(&mut self, session: u64, listeners: impl Iterator<Item = ListenerKey>) {

@@ -6,5 +6,6 @@
 mod denied;
 mod follow;
 mod large;
+mod replicas;
 mod status;
 mod support;

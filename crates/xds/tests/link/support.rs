@@ -160,13 +160,25 @@ impl Proxy {
         answers: Answers,
         takes: Duration,
     ) -> Self {
+        Self::of_many(&controller.to_string(), authority, gateway, token, answers, takes)
+    }
+
+    /// `controllers` are addresses with commas between them.
+    pub(crate) fn of_many(
+        controllers: &str,
+        authority: &Authority,
+        gateway: &ObjectName,
+        token: &str,
+        answers: Answers,
+        takes: Duration,
+    ) -> Self {
         let files = tempfile::tempdir().unwrap();
         let (token_file, ca_file): (PathBuf, PathBuf) =
             (files.path().join("token"), files.path().join("ca.crt"));
         std::fs::write(&token_file, format!("{token}\n")).unwrap();
         std::fs::write(&ca_file, authority.bundle()).unwrap();
         let metrics = ClientMetrics::new().unwrap();
-        let address = format!("https://{controller}").parse().unwrap();
+        let address = controllers.parse().unwrap();
         let mut options = ClientOptions::new(address, gateway.clone(), "pod-1", token_file, ca_file);
         options.backoff = (Duration::from_millis(20), Duration::from_millis(200));
         let mut client = Client::start(options, metrics.clone());

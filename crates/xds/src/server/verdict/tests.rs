@@ -40,8 +40,8 @@ fn one_that_serves_is_enough_and_all_must_fail() {
     let (mut voices, known) = (Voices::default(), known("1"));
     voices.changed(&key());
     assert_eq!(word(&mut voices, &known), None, "no proxy yet");
-    voices.join(1, "a".into());
-    voices.join(2, "b".into());
+    voices.join(1, "a".into(), false);
+    voices.join(2, "b".into(), false);
     says(&mut voices, 1, "1", failed("taken"), &known);
     assert_eq!(word(&mut voices, &known), None, "the other one may serve");
     says(&mut voices, 2, "1", failed("taken there"), &known);
@@ -59,7 +59,7 @@ fn one_that_serves_is_enough_and_all_must_fail() {
 #[test]
 fn a_word_about_an_older_version_is_none_about_the_newest() {
     let (mut voices, old, new) = (Voices::default(), known("1"), known("2"));
-    voices.join(1, "a".into());
+    voices.join(1, "a".into(), false);
     says(&mut voices, 1, "1", bound(), &old);
     assert_eq!(word(&mut voices, &old), Some(bound()));
     voices.changed(&key());
@@ -75,8 +75,8 @@ fn a_word_about_an_older_version_is_none_about_the_newest() {
 #[test]
 fn an_update_that_all_refuse_is_in_force_nowhere() {
     let (mut voices, known) = (Voices::default(), known("1"));
-    voices.join(1, "a".into());
-    voices.join(2, "b".into());
+    voices.join(1, "a".into(), false);
+    voices.join(2, "b".into(), false);
     says(&mut voices, 1, "1", bound(), &known);
     assert_eq!(word(&mut voices, &known), Some(bound()));
     voices.answered(1, Some("unknown field".to_owned()), known.keys().cloned());
