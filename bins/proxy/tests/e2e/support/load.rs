@@ -46,7 +46,7 @@ const PAUSE: Duration = Duration::from_millis(8);
 
 impl Load {
     /// Four clients that keep their connections and two that make a new one for each request, some hundred requests a
-    /// second together.
+    /// second together. Half of them ask for what takes a while, so that something is always under way.
     pub(crate) fn start(site: &Site, host: &str) -> Self {
         let shared = Arc::new(Shared {
             port: site.https,
@@ -58,11 +58,12 @@ impl Load {
             stop: AtomicBool::new(false),
             faults: Mutex::new(Vec::new()),
         });
-        let client = |keeps: bool| {
+        let client = |(keeps, path): (bool, &'static str)| {
             let shared = Arc::clone(&shared);
-            std::thread::spawn(move || shared.run(keeps))
+            std::thread::spawn(move || shared.run(keeps, path))
         };
-        let clients = [true, true, true, true, false, false].map(client).into();
+        let kept = [(true, "/"), (true, "/"), (true, "/slow?30"), (true, "/slow?30")];
+        let clients = kept.into_iter().chain([(false, "/"), (false, "/slow?30")]).map(client).collect();
         Self { shared, clients }
     }
 
@@ -83,14 +84,14 @@ impl Load {
 }
 
 impl Shared {
-    fn run(&self, keeps: bool) {
+    fn run(&self, keeps: bool, path: &str) {
         let mut kept: Option<Client> = None;
         while !self.stop.load(Ordering::SeqCst) {
             std::thread::sleep(PAUSE);
             let reused = kept.is_some();
             self.sent.fetch_add(1, Ordering::SeqCst);
             let answer = kept.take().map_or_else(|| self.connect(), Ok).and_then(|mut client| {
-                let answer = client.get(&self.host, "/")?;
+                let answer = client.get(&self.host, path)?;
                 Ok((client, answer))
             });
             match answer {
