@@ -28,20 +28,34 @@ pub(crate) struct Log {
     /// The first error of each test, by the test's name; the empty name is the set-up's.
     pub(crate) errors: BTreeMap<String, String>,
     error: Option<String>,
+    /// The test that begins, or goes on after those that cannot run beside others.
+    begun: Option<String>,
     /// The test whose error was told last.
     told: Option<String>,
 }
 
 impl Log {
-    /// Takes the next line; gives the test that ended with it.
-    pub(crate) fn take(&mut self, line: &str) -> Option<&Test> {
+    /// Takes the next line; gives what to tell of it while the suite runs. It says how tests ended only at its end.
+    pub(crate) fn take(&mut self, line: &str) -> Option<String> {
         let line = line.trim();
         if let Some(test) = ended(line) {
             self.tests.push(test);
-            return self.tests.last();
+            return None;
         }
+        if let Some(name) = begins(line) {
+            self.begun = Some(name.to_owned());
+            return None;
+        }
+        // A test that is skipped applies nothing.
+        if line.contains(": Applying tests/") {
+            return self.begun.take();
+        }
+        let known = self.errors.len();
         self.note_error(line);
-        None
+        if self.errors.len() == known {
+            return None;
+        }
+        self.told.as_ref().map(|name| format!("{name}: {}", self.errors[name]))
     }
 
     /// Errors are blocks: `Error: …`, more lines, `Test: name`, and perhaps `Messages: …`.
@@ -76,6 +90,12 @@ impl Log {
     }
 }
 
+/// Reads `=== RUN   TestConformance/HTTPRouteWeight`.
+fn begins(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("=== RUN").or_else(|| line.strip_prefix("=== CONT"))?;
+    rest.trim().strip_prefix(TEST).filter(|name| !name.contains('/'))
+}
+
 /// Reads `--- FAIL: TestConformance/HTTPRouteWeight (12.30s)`; tests within that test do not count.
 fn ended(line: &str) -> Option<Test> {
     let (verdict, rest) = line.strip_prefix("--- ")?.split_once(": ")?;
@@ -108,6 +128,16 @@ mod tests {
     --- PASS: TestConformance/HTTPRouteMatching (2.10s)
 --- FAIL: TestConformance (99.00s)
 ";
+
+    #[test]
+    fn tells_what_runs_and_what_fails_but_not_what_is_skipped() {
+        let text = "=== RUN   TestConformance/MeshBasic\n\
+                    === RUN   TestConformance/HTTPRouteWeight\n\
+                    x.go:250: 2026: Applying tests/httproute-weight.yaml\n";
+        let mut log = Log::default();
+        let told: Vec<_> = text.lines().chain(TEXT.lines()).filter_map(|line| log.take(line)).collect();
+        assert_eq!(told, ["HTTPRouteWeight", "HTTPRouteWeight: Condition never satisfied after 30s"]);
+    }
 
     #[test]
     fn finds_the_tests_and_why_they_failed() {

@@ -7,10 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{
-    Options,
-    log::{Log, Verdict},
-};
+use super::{Options, log::Log};
 use crate::cluster::{
     kubectl::Kubectl,
     programs::{Program, SUITE_1_6_3, SUITE_1_7_0},
@@ -58,7 +55,7 @@ pub(crate) fn arguments(
     arguments
 }
 
-/// Runs the suite; its whole output goes to a file, the end of each test to the terminal. Gives how it ended, if badly.
+/// Runs the suite; its whole output goes to a file, what runs and what fails to the terminal. Gives how it ended, if badly.
 pub(crate) fn follow(
     kubectl: &Kubectl<'_>,
     binary: &Path,
@@ -76,11 +73,8 @@ pub(crate) fn follow(
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
             output.write_all(&line).and_then(|()| output.write_all(b"\n")).map_err(failed)?;
-            let line = String::from_utf8_lossy(&line);
-            if let Some(test) = log.take(&line)
-                && test.verdict != Verdict::Skipped
-            {
-                println!("    {:?} {} ({:.1} s)", test.verdict, test.name, test.seconds);
+            if let Some(news) = log.take(&String::from_utf8_lossy(&line)) {
+                println!("    {news}");
             }
         }
     }
