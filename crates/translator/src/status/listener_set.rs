@@ -64,10 +64,11 @@ pub(super) fn problem(outcome: &GatewayOutcome, set: &ObjectName) -> Option<Prob
     if let Some(problem) = outcome.sets.get(set).and_then(Option::as_ref) {
         return Some(problem.clone());
     }
-    if listeners(outcome, set).any(|listener| listener.refused.is_none()) {
+    // Nothing would come of it, be it for want of a certificate.
+    if listeners(outcome, set).any(ListenerOutcome::serves) {
         return None;
     }
-    Some(Problem::new("ListenersNotValid", "None of the listeners is accepted; see their status"))
+    Some(Problem::new("ListenersNotValid", "None of the listeners can serve; see their status"))
 }
 
 fn accepted(problem: Option<&Problem>, own: &[&ListenerOutcome]) -> Verdict {

@@ -184,8 +184,11 @@ fn a_set_needs_a_grant_of_its_own_for_certificates_elsewhere() {
     let ca = Ca::new("ca").secret("other", "tls", "a.example");
     let mut world = World::of(&[&gateway("Same"), &https, &ca, &grant("Gateway")]);
     assert_eq!(set(&world, "one").1[0].1[2], "ResolvedRefs=False/RefNotPermitted");
+    let none = ["Accepted=False/ListenersNotValid", "Programmed=False/ListenersNotValid"];
+    assert_eq!(set(&world, "one").0, none, "it is all the set has");
     world.apply(&[&grant("ListenerSet")]);
     assert_eq!(set(&world, "one").1[0].1[2], "ResolvedRefs=True/ResolvedRefs");
+    assert_eq!(set(&world, "one").0[0], "Accepted=True/Accepted");
     assert_eq!(world.translator.snapshot().listeners.len(), 2);
 }
 
