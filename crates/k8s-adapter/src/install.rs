@@ -88,6 +88,8 @@ impl Installation {
             "metadata": self.metadata(true),
             "spec": {
                 "selector": self.selector(),
+                // Headless: proxies find every replica by its name, follow one and tell all of them what serves.
+                "clusterIP": "None",
                 // A replica that has not read everything yet tells proxies nothing.
                 "ports": [{"name": "link", "port": LINK, "targetPort": LINK, "protocol": "TCP"}],
             },
