@@ -6,6 +6,8 @@ use lasthop_translator::{Status, condition_types as types};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::word;
+
 /// The status with our words in it; `None` when it says all that already.
 ///
 /// What other controllers wrote stays as it is: their entries, conditions of types that are not ours, fields we do not
@@ -74,11 +76,11 @@ fn json(value: &impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
-fn list<'a>(of: &'a Value, field: &str) -> &'a [Value] {
+pub(super) fn list<'a>(of: &'a Value, field: &str) -> &'a [Value] {
     of.get(field).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-fn text<'a>(of: &'a Value, field: &str) -> &'a str {
+pub(super) fn text<'a>(of: &'a Value, field: &str) -> &'a str {
     of.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
@@ -103,8 +105,17 @@ fn conditions(old: &Value, new: &[Condition], ours: &[&str], now: Timestamp) -> 
     Value::Array(merged)
 }
 
-fn condition(old: Option<&Value>, new: &Condition, now: Timestamp) -> Value {
-    let generation = |old: &Value| old.get("observedGeneration").and_then(Value::as_i64);
+pub(super) fn generation(old: &Value) -> Option<i64> {
+    old.get("observedGeneration").and_then(Value::as_i64)
+}
+
+/// A condition in place of an old one.
+pub(super) fn condition(old: Option<&Value>, new: &Condition, now: Timestamp) -> Value {
+    if let Some(old) = old
+        && word::is_of_others(old, new)
+    {
+        return old.clone();
+    }
     if let Some(old) = old
         && generation(old).zip(new.observed_generation).is_some_and(|(seen, known)| seen > known)
     {

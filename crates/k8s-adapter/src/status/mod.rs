@@ -3,9 +3,14 @@
 //! What the translator says is kept for every object, and the newest word is written: while this replica leads, a few
 //! objects at a time, no faster than the API server should be asked, tried again until it is there. The loop never waits
 //! for it.
+//!
+//! Proxies tell what they serve to the replica they are connected to, which need not be the leader. So each replica writes
+//! whether its own proxies serve, into a status that the leader wrote, whenever that changed ([`word`]); and a leader that
+//! has heard nothing of a Gateway's proxies leaves what another replica heard.
 
 mod merge;
 mod queue;
+mod word;
 mod writer;
 
 use std::sync::Arc;
