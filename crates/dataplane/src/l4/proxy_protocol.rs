@@ -121,7 +121,7 @@ fn parse_v2(input: &[u8]) -> Result<Option<(Header, usize)>, NotProxied> {
 }
 
 /// A header of version 2 for a TCP connection from a client to an address of ours.
-pub(super) fn header(client: SocketAddr, local: SocketAddr) -> Vec<u8> {
+pub(crate) fn header(client: SocketAddr, local: SocketAddr) -> Vec<u8> {
     let mut header = SIGNATURE.to_vec();
     match (client.ip(), local.ip()) {
         (IpAddr::V4(client), IpAddr::V4(local)) => {

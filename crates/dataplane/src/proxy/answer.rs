@@ -243,6 +243,7 @@ impl Exchange {
             want,
             upgrade: client_upgrade.is_some(),
             host: context.host,
+            between: (connection.client, connection.local),
             once: rule.source.retry.as_ref().is_some_and(|retry| retry.attempts == 0),
         };
         let until = self.until(rule, &outgoing.parts);
@@ -287,7 +288,8 @@ impl Exchange {
                 (!empty).then(|| mirror::MirrorQueue::new(body.size_hint(), worker.limits.replay_bytes));
             queues.extend(queue.clone());
             let want = backend.want(self.needs_http2(rule), false);
-            mirror::send(worker, backend, want, context.host.to_owned(), parts.clone(), queue);
+            let between = (self.connection.client, self.connection.local);
+            mirror::send(worker, between, backend, want, context.host.to_owned(), parts.clone(), queue);
         }
         if empty {
             return (RequestBody::Empty, None);

@@ -14,7 +14,8 @@ use smallvec::SmallVec;
 use super::{exchange::Trace, outgoing::Outgoing};
 use crate::{
     hygiene::{UpstreamForm, to_upstream},
-    upstream::{Endpoint, Hop, Lease, Progress, UpstreamBackend, Want, acquire},
+    l4::proxy_header,
+    upstream::{Acquire, Endpoint, Hop, Lease, Progress, UpstreamBackend, Want, acquire},
     worker::Worker,
 };
 
@@ -33,6 +34,8 @@ pub(super) struct Route<'a> {
     pub upgrade: bool,
     /// The request's host.
     pub host: &'a str,
+    /// The client's address and the one it came to, for backends that want to be told.
+    pub between: (SocketAddr, SocketAddr),
     /// The rule wants nothing tried again, not even a connection.
     pub once: bool,
 }
@@ -53,7 +56,12 @@ pub(super) async fn attempt(
         trace.endpoint = Some(endpoint.address);
         let fresh = stale >= MOST_STALE;
         let acquired = {
-            let acquire = pin!(acquire(route.worker, &endpoint, route.want, route.host, fresh));
+            let header = match search.backend.proxy_protocol {
+                true => proxy_header(route.between.0, route.between.1),
+                false => Vec::new(),
+            };
+            let how = Acquire { want: route.want, host: route.host, header: &header, fresh };
+            let acquire = pin!(acquire(route.worker, &endpoint, how));
             search.backend.until(UpstreamBackend::is_revoked, acquire).await
         };
         let mut lease = match acquired {

@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     collections::VecDeque,
     future::poll_fn,
+    net::SocketAddr,
     pin::pin,
     rc::Rc,
     task::{Context, Poll, Waker},
@@ -51,6 +52,7 @@ pub(super) fn chosen(worker: &Worker, mirrors: &[Mirror]) -> Vec<Rc<UpstreamBack
 /// Sends a copy of a request and discards the response.
 pub(super) fn send(
     worker: &Rc<Worker>,
+    between: (SocketAddr, SocketAddr),
     backend: Rc<UpstreamBackend>,
     want: Want,
     host: String,
@@ -64,7 +66,15 @@ pub(super) fn send(
     let worker = worker.clone();
     tokio::task::spawn_local(async move {
         let exchange = async {
-            let route = Route { worker: &worker, backend: &backend, want, upgrade: false, host: &host, once: false };
+            let route = Route {
+                worker: &worker,
+                backend: &backend,
+                want,
+                upgrade: false,
+                host: &host,
+                between,
+                once: false,
+            };
             let mut trace = Trace::default();
             let body = queue.as_ref().map_or(RequestBody::Empty, |queue| RequestBody::Mirror(queue.body()));
             let mut outgoing = Outgoing { parts, body, received: None };

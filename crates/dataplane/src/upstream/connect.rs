@@ -29,14 +29,33 @@ use crate::{
     worker::Worker,
 };
 
-/// A connection to the endpoint that speaks what is wanted. `fresh` passes over idle HTTP/1.1 connections.
+/// What a request needs of a connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Acquire<'a> {
+    /// The version.
+    pub want: Want,
+    /// The request's host.
+    pub host: &'a str,
+    /// What the connection begins with; then it speaks for one client.
+    pub header: &'a [u8],
+    /// Passes over idle HTTP/1.1 connections.
+    pub fresh: bool,
+}
+
+/// A connection to the endpoint that speaks what is wanted.
 pub(crate) async fn acquire(
     worker: &Rc<Worker>,
     endpoint: &Rc<Endpoint>,
-    want: Want,
-    host: &str,
-    fresh: bool,
+    how: Acquire<'_>,
 ) -> Result<Lease, FailureReason> {
+    let Acquire { want, fresh, .. } = how;
+    if !how.header.is_empty() {
+        // It comes from no pool and goes into none.
+        let pool = Rc::new(Pool::new(worker.counters.clone()));
+        pool.close();
+        return connect(worker, endpoint, how, pool, InFlight::new(endpoint.clone())).await;
+    }
+    let host = how.host;
     let pool = endpoint.pool(host, &worker.counters);
     let in_flight = InFlight::new(endpoint.clone());
     if want != Want::Http2
@@ -47,7 +66,7 @@ pub(crate) async fn acquire(
         return Ok(Lease::http1(sender, connected, true, pool, most_idle(worker), in_flight));
     }
     if want == Want::Http1 {
-        return connect(worker, endpoint, want, host, pool, in_flight).await;
+        return connect(worker, endpoint, how, pool, in_flight).await;
     }
     loop {
         if let Some(connection) = pool.take_http2() {
@@ -57,7 +76,7 @@ pub(crate) async fn acquire(
         // Where ALPN may choose HTTP/1.1, waiting for another's connection would be in vain.
         let streams = if want == Want::Http2 { pool.streams(worker.limits.http2_streams) } else { 0 };
         if let Some(connecting) = pool.connecting(streams) {
-            let result = connect(worker, endpoint, want, host, pool, in_flight).await;
+            let result = connect(worker, endpoint, how, pool, in_flight).await;
             connecting.end(result.as_ref().err());
             return result;
         }
@@ -73,14 +92,13 @@ fn most_idle(worker: &Worker) -> usize {
 async fn connect(
     worker: &Rc<Worker>,
     endpoint: &Rc<Endpoint>,
-    want: Want,
-    host: &str,
+    how: Acquire<'_>,
     pool: Rc<Pool>,
     in_flight: InFlight,
 ) -> Result<Lease, FailureReason> {
     let in_handshake = Cell::new(false);
     // Boxed: it is rare, and large, and every request would have to have room for it.
-    let attempt = Box::pin(establish(worker, endpoint, want, host, pool, in_flight, &in_handshake));
+    let attempt = Box::pin(establish(worker, endpoint, how, pool, in_flight, &in_handshake));
     in_time(worker, endpoint, &in_handshake, attempt).await
 }
 
@@ -119,13 +137,13 @@ fn handshake_failed(worker: &Worker, endpoint: &Endpoint, error: TlsError) -> Fa
 async fn establish(
     worker: &Rc<Worker>,
     endpoint: &Rc<Endpoint>,
-    want: Want,
-    host: &str,
+    how: Acquire<'_>,
     pool: Rc<Pool>,
     in_flight: InFlight,
     in_handshake: &Cell<bool>,
 ) -> Result<Lease, FailureReason> {
-    let how = Dial { host: Some(host), alpn: offer(want), header: &[] };
+    let Acquire { want, host, header, .. } = how;
+    let how = Dial { host: Some(host), alpn: offer(want), header };
     let Dialled { wire, tls, open } = reach(worker, endpoint, how, in_handshake).await?;
     let http2 = speaks_http2(want, tls.as_ref())?;
     let connected = Rc::new(Connected { tls, activity: wire.activity().clone() });

@@ -8,7 +8,7 @@ mod pool;
 mod revocation;
 
 pub(crate) use backend::{AlpnChoice, Hop, UpstreamBackend};
-pub(crate) use connect::{Dial, Dialled, acquire, dial};
+pub(crate) use connect::{Acquire, Dial, Dialled, acquire, dial};
 pub(crate) use connection::{Lease, OpenConnection, Progress};
 pub(crate) use endpoint::{Endpoint, InFlight, TlsHop};
 

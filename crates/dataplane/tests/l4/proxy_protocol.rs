@@ -98,3 +98,58 @@ async fn tls_and_tcp_listeners_take_it_and_backends_get_it_before_tls() {
     assert_eq!(record.client.map(|client| client.to_string()).as_deref(), Some("192.0.2.7:56324"));
     assert_ne!(record.client, Some(local));
 }
+
+#[tokio::test]
+async fn a_backend_of_http_gets_it_on_connections_that_serve_one_client_each() {
+    let (told, mut headers) = tokio::sync::mpsc::unbounded_channel();
+    let backend = backend::raw(move |_, mut stream| {
+        let told = told.clone();
+        async move {
+            let mut header = [0; 28];
+            stream.read_exact(&mut header).await.unwrap();
+            told.send(header.to_vec()).unwrap();
+            // It would be kept alive.
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
+            let mut request = Vec::new();
+            while stream.read_buf(&mut request).await.is_ok_and(|read| read > 0) {
+                if request.ends_with(b"\r\n\r\n") {
+                    stream.write_all(answer).await.unwrap();
+                    request.clear();
+                }
+            }
+        }
+    })
+    .await;
+    let proxy = Proxy::start(|snapshot| {
+        put_backend(snapshot, "app", &[backend.address]);
+        let key = backend_key("app");
+        let proxied = Backend { proxy_protocol: true, ..Backend::clone(&snapshot.backends[&key]) };
+        snapshot.backends.insert(key, Arc::new(proxied));
+        put_rule(snapshot, rule("app", "/", &["app"]));
+    })
+    .await;
+    let ask = b"GET / HTTP/1.1\r\nhost: a.test\r\n\r\n";
+    let mut stream = client::connect(proxy.port).await;
+    let local = stream.local_addr().unwrap();
+    for _ in 0..3 {
+        stream.write_all(ask).await.unwrap();
+        let mut answer = [0; 512];
+        let n = stream.read(&mut answer).await.unwrap();
+        assert!(answer[..n].ends_with(b"hi"));
+        let header = headers.recv().await.unwrap();
+        assert_eq!(header[16..20], [127, 0, 0, 1]);
+        assert_eq!(header[24..26], local.port().to_be_bytes());
+        assert_eq!(header[26..28], proxy.port.to_be_bytes());
+    }
+    assert_eq!(backend.connections(), 3);
+    let records = proxy.wait_records(3).await;
+    assert!(records.iter().all(|record| !record.reused && record.reason.is_none()), "{records:?}");
+    // Nothing of them stays open.
+    for _ in 0..100 {
+        if proxy.metric("lasthop_connections{side=\"upstream\"}") == 0.0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{}", proxy.metrics());
+}
