@@ -257,7 +257,7 @@ fn install_and_run(
         single: options.test.as_deref(),
         version: options.suite.version(),
     });
-    if objections.is_empty() { Ok(()) } else { Err(objections.join("; ")) }
+    if objections.is_empty() { Ok(()) } else { Err(objections.join("\n  - ")) }
 }
 
 /// The suite asks for CRDs of its own version; say so before anything is installed.

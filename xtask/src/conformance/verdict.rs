@@ -69,11 +69,9 @@ fn report_objections(report: &Report, run: &Run<'_>) -> Vec<String> {
 }
 
 fn level(profile: &str, name: &str, level: &Level, found: &mut Vec<String>) {
-    if level.failed > 0 || !level.failed_tests.is_empty() {
-        found.push(format!("{profile}, {name}: {} failed: {}", level.failed, level.failed_tests.join(", ")));
-    }
-    if level.result != "success" {
-        found.push(format!("{profile}, {name}: {:?}, {} skipped", level.result, level.skipped));
+    if level.result != "success" || level.failed > 0 || !level.failed_tests.is_empty() {
+        let Level { result, failed, skipped, .. } = level;
+        found.push(format!("{profile}, {name}: {result}, {failed} failed, {skipped} skipped"));
     }
 }
 
