@@ -37,6 +37,8 @@ const PACKAGES: &[(&str, Probe, &str)] = &[
     ("haproxy", Probe::Program("haproxy"), "a backend in the end-to-end tests, a peer in the benchmarks"),
     ("openssl", Probe::Program("openssl"), "a backend in the end-to-end tests"),
     ("curl", Probe::Program("curl"), "a client in the end-to-end tests"),
+    ("redis-server", Probe::Program("redis-server"), "a backend in the end-to-end tests"),
+    ("dnsmasq-base", Probe::Program("dnsmasq"), "a backend in the end-to-end tests"),
     ("nghttp2-client", Probe::Program("nghttp"), "a client in the end-to-end tests"),
     ("python3", Probe::Program("python3"), "to unpack Envoy, a backend in the end-to-end tests"),
     ("python3-venv", Probe::PythonVenv, "to unpack Envoy, a backend in the end-to-end tests"),
