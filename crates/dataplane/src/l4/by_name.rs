@@ -102,6 +102,7 @@ pub(super) async fn serve(
                 let (connection, stream, prefix) = arrival.connection(worker, Some(listener));
                 let mut session = Session::new(connection, "TLS");
                 session.host = name.unwrap_or_default();
+                session.passes_tls = true;
                 whole::serve(session, Some(rule), Wire::plain(stream, prefix, Activity::new())).await;
             }
         },

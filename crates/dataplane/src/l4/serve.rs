@@ -88,7 +88,10 @@ fn choose(session: &mut Session) -> Result<(), FailureReason> {
     let target = rule.choose(fastrand::u32(..)).ok_or(FailureReason::InvalidBackend)?;
     let BackendTarget::Backend(key) = target else { return Err(FailureReason::InvalidBackend) };
     let backend = session.worker.view.borrow().backends.get(key).cloned();
-    let backend: Rc<UpstreamBackend> = backend.ok_or(FailureReason::InvalidBackend)?;
+    let mut backend: Rc<UpstreamBackend> = backend.ok_or(FailureReason::InvalidBackend)?;
+    if session.passes_tls {
+        backend = session.worker.without_tls(&backend);
+    }
     session.set_backend(backend.clone());
     if matches!(backend.hop, Hop::Refused) {
         backend.counters.failures.count(FailureReason::PolicyRefused.name());

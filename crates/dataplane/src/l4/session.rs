@@ -33,6 +33,8 @@ pub(crate) struct Session {
     /// `TCP`, `TLS`, `UDP`.
     protocol: &'static str,
     started: Instant,
+    /// Whether the client's own TLS goes through to the backend.
+    pub passes_tls: bool,
     /// The server name that the client sent.
     pub host: String,
     pub rule: Option<Rc<RuleView>>,
@@ -85,6 +87,7 @@ impl Session {
             counted: false,
             protocol,
             started: Instant::now(),
+            passes_tls: false,
             host: String::new(),
             rule: None,
             backend: None,

@@ -30,6 +30,8 @@ pub(crate) struct UpstreamBackend {
     pub(super) former: RefCell<Vec<Weak<Endpoint>>>,
     pub(super) standing: Cell<Standing>,
     retired: Cell<bool>,
+    /// The same without TLS, for clients' own TLS that passes through.
+    passed: RefCell<Option<Rc<UpstreamBackend>>>,
 }
 
 /// Whether and how a hop is encrypted, compiled.
@@ -78,7 +80,25 @@ impl UpstreamBackend {
             former: RefCell::default(),
             standing: Cell::default(),
             retired: Cell::new(false),
+            passed: RefCell::default(),
         }
+    }
+
+    /// The same without TLS, as yet without endpoints; of its own, `true` if it is new.
+    pub(crate) fn without_tls(&self) -> (Rc<UpstreamBackend>, bool) {
+        let mut passed = self.passed.borrow_mut();
+        if let Some(known) = &*passed {
+            return (known.clone(), false);
+        }
+        let (key, counters) = (self.key.clone(), self.counters.clone());
+        let new = Rc::new(Self::new(key, self.protocol, Hop::Plaintext, self.proxy_protocol, counters));
+        *passed = Some(new.clone());
+        (new, true)
+    }
+
+    /// The same without TLS, if somebody asked for it.
+    pub(crate) fn passed(&self) -> Option<Rc<UpstreamBackend>> {
+        self.passed.borrow().clone()
     }
 
     /// Replaces its endpoints. Those that are left without a backend close their pools.
@@ -100,6 +120,7 @@ impl UpstreamBackend {
     pub(crate) fn retire(&self) {
         if !self.retired.replace(true) {
             self.endpoints.borrow().iter().for_each(|endpoint| endpoint.dismiss());
+            self.passed.borrow().iter().for_each(|passed| passed.retire());
         }
     }
 

@@ -143,8 +143,11 @@ impl Worker {
         }
         for key in &touched {
             if let Some(backend) = view.backends.get(key) {
-                let endpoints = view.endpoints.get(&key.endpoints);
-                backend.set_endpoints(self.endpoints_of(&backend.hop, endpoints.map(|set| &**set)));
+                let endpoints = view.endpoints.get(&key.endpoints).map(|set| &**set);
+                backend.set_endpoints(self.endpoints_of(&backend.hop, endpoints));
+                if let Some(passed) = backend.passed() {
+                    passed.set_endpoints(self.endpoints_of(&passed.hop, endpoints));
+                }
             }
         }
         for old in &replaced {
@@ -158,6 +161,21 @@ impl Worker {
             return;
         }
         self.endpoints.borrow_mut().retain(|_, endpoint| endpoint.is_used());
+    }
+
+    /// The backend for a client's own TLS that passes through: it is sent on as it is, whatever is to be done for what the
+    /// gateway encrypts.
+    pub(crate) fn without_tls(&self, backend: &Rc<UpstreamBackend>) -> Rc<UpstreamBackend> {
+        if matches!(backend.hop, Hop::Plaintext) {
+            return backend.clone();
+        }
+        let (passed, is_new) = backend.without_tls();
+        if is_new {
+            let view = self.view.borrow();
+            let endpoints = view.endpoints.get(&backend.key.endpoints).map(|set| &**set);
+            passed.set_endpoints(self.endpoints_of(&passed.hop, endpoints));
+        }
+        passed
     }
 
     fn endpoints_of(&self, hop: &Hop, set: Option<&EndpointSet>) -> Rc<[Rc<Endpoint>]> {

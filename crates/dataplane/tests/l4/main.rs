@@ -37,6 +37,7 @@ on_each_stack! {
     passthrough::whom_nobody_serves_is_told_so,
     passthrough::a_hello_is_large_only_so_far,
     passthrough::one_port_has_every_mode,
+    passthrough::a_policy_of_the_backend_concerns_it_not,
     terminate::what_is_in_tls_goes_to_a_plaintext_backend,
     terminate::a_backend_proves_itself_or_gets_nothing,
     terminate::a_backend_that_asks_for_a_certificate_gets_it_or_refuses,

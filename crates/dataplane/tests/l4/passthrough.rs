@@ -200,3 +200,36 @@ pub async fn one_port_has_every_mode(stack: TlsStack) {
         .await;
     assert_eq!(get("pass.example.com", "pass.example.com").await, (200, "web".into()));
 }
+
+/// A backend whose policy cannot be met, or is refused, still gets the client's own TLS, and nobody else's bytes.
+pub async fn a_policy_of_the_backend_concerns_it_not(stack: TlsStack) {
+    let (ca, stranger) = (Ca::new(), Ca::new());
+    let peer = Peer::tls("hi", &ca.leaf(&["app.test"])).await;
+    let refused = BackendTls::Refused(Refusal {
+        reason: "InvalidCACertificateRef".into(),
+        message: "test".into(),
+        policy: "default/app".into(),
+    });
+    for hop in [refused, stranger.policy("app.test")] {
+        let mut proxy = proxy(stack, 1, Limits::default(), |snapshot, port| {
+            put_listener(snapshot, tls("pass", port, Some("app.test"), None));
+            put_listener(snapshot, tls("end", port, Some("end.test"), Some(&ca.leaf(&["end.test"]))));
+            put_hop(snapshot, "app", hop.clone(), &[]);
+            for (name, host) in [("pass", "app.test"), ("end", "end.test")] {
+                put_l4_rule(snapshot, l4_rule(RouteKind::TLSRoute, name, name, &[host], &[("app", 1)]));
+            }
+        })
+        .await;
+        // Endpoints come and go for both.
+        assert!(pki::connect(proxy.port, &ca, "app.test", &[]).await.is_err());
+        proxy.change(|snapshot| put_hop(snapshot, "app", hop.clone(), &[peer.address])).await;
+        let mut stream = pki::connect(proxy.port, &ca, "app.test", &[]).await.unwrap();
+        assert_eq!(read_text(&mut stream, 2).await, "hi");
+        let before = peer.bytes();
+        let mut ended = pki::connect(proxy.port, &ca, "end.test", &[]).await.unwrap();
+        let _ = ended.write_all(b"secret").await;
+        let got = read_text(&mut ended, 2).await;
+        assert!(got.starts_with('<'), "{got}");
+        assert_eq!(peer.bytes(), before, "nothing went to a backend that is not verified");
+    }
+}
