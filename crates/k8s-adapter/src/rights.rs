@@ -35,6 +35,8 @@ pub fn cluster_rules() -> Vec<Value> {
         // Their version alone is looked at.
         rule("apiextensions.k8s.io", json!(["customresourcedefinitions"]), &["list", "watch"]),
         rule("", json!(["namespaces", "secrets"]), &READ),
+        // Those of proxies alone, to say why one cannot run.
+        rule("", json!(["pods"]), &["list", "watch"]),
         rule("discovery.k8s.io", json!(["endpointslices"]), &READ),
         rule("certificates.k8s.io", json!(["clustertrustbundles"]), &READ),
         rule("", json!(["configmaps", "serviceaccounts", "services"]), &PLACE),

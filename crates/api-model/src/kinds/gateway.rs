@@ -37,6 +37,9 @@ pub struct GatewaySpec {
     /// Whether routes without parent attach here (experimental, GEP-3793).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_scope: Option<GatewayDefaultScope>,
+    /// What the source knows of what keeps the Gateway's proxies from running; not part of the API.
+    #[serde(skip)]
+    pub trouble: Option<Arc<str>>,
 }
 
 open_enum! {

@@ -11,7 +11,7 @@ use super::{
 use crate::parameters::ServiceType;
 
 /// The label that ties what is placed to its Gateway, by the API's own convention.
-const GATEWAY_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
+pub(crate) const GATEWAY_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
 /// Who placed it.
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// On whose behalf: several controllers may stand in one cluster.
@@ -78,7 +78,7 @@ impl Placed {
 }
 
 /// What everything that this controller placed is found by.
-pub(super) fn placed_by(controller: &str) -> String {
+pub(crate) fn placed_by(controller: &str) -> String {
     format!("{MANAGED_BY}={MANAGER},{CONTROLLER}={}", controller_label(controller))
 }
 

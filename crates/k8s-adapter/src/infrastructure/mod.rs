@@ -12,6 +12,7 @@ mod placing;
 mod plan;
 
 pub use manifests::Template;
+pub(crate) use manifests::{GATEWAY_LABEL, placed_by};
 pub use names::{label_value, placed};
 pub use observed::Observed;
 pub use place::Placer;

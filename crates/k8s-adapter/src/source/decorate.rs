@@ -11,6 +11,7 @@ use lasthop_api_model::{
 };
 use serde_json::Value;
 
+use super::proxies::Proxies;
 use crate::parameters::{self, LasthopParameters};
 
 /// The annotation that the API's CRDs carry their version in.
@@ -25,8 +26,9 @@ pub(super) struct Decorations {
     /// The version that each CRD gives.
     definitions: BTreeMap<String, String>,
     installation: Arc<Installation>,
-    /// Gateways that have parameters.
+    /// Gateways of every class: it is not known yet which classes are ours.
     gateways: BTreeMap<ResourceKey, Arc<Gateway>>,
+    proxies: Proxies,
     /// GatewayClasses that are ours.
     classes: BTreeMap<ResourceKey, Arc<GatewayClass>>,
 }
@@ -39,6 +41,7 @@ impl Decorations {
             definitions: BTreeMap::new(),
             installation: Arc::default(),
             gateways: BTreeMap::new(),
+            proxies: Proxies::default(),
             classes: BTreeMap::new(),
         }
     }
@@ -53,10 +56,8 @@ impl Decorations {
             Resource::Gateway(mut gateway) => {
                 let key =
                     ResourceKey::new(ResourceKind::Gateway, namespace(&gateway), name(&gateway.metadata));
-                self.gateways.remove(&key);
-                if self.judge_gateway(&mut gateway) {
-                    self.gateways.insert(key, gateway.clone());
-                }
+                self.judge_gateway(&mut gateway);
+                self.gateways.insert(key, gateway.clone());
                 gateway.into()
             }
             Resource::GatewayClass(mut class) => {
@@ -93,6 +94,22 @@ impl Decorations {
         let Some(name) = name_of(object) else { return Vec::new() };
         self.parameters.remove(&name);
         self.judge_all()
+    }
+
+    pub(super) fn set_all_proxies(&mut self, pods: &[Value]) -> Vec<Resource> {
+        self.proxies = Proxies::default();
+        pods.iter().for_each(|pod| {
+            self.proxies.put(pod);
+        });
+        self.judge_all()
+    }
+
+    pub(super) fn set_proxy(&mut self, pod: &Value) -> Vec<Resource> {
+        if self.proxies.put(pod) { self.judge_all() } else { Vec::new() }
+    }
+
+    pub(super) fn remove_proxy(&mut self, pod: &Value) -> Vec<Resource> {
+        if self.proxies.remove(pod) { self.judge_all() } else { Vec::new() }
     }
 
     pub(super) fn clear_definitions(&mut self) {
@@ -140,16 +157,18 @@ impl Decorations {
         changed
     }
 
-    /// Whether the Gateway has parameters at all.
-    fn judge_gateway(&self, gateway: &mut Arc<Gateway>) -> bool {
+    fn judge_gateway(&self, gateway: &mut Arc<Gateway>) {
         let namespace = namespace(gateway).to_owned();
-        let Some(infrastructure) = &gateway.spec.infrastructure else { return false };
-        let Some(reference) = &infrastructure.parameters_ref else { return false };
+        let trouble = self.proxies.trouble(&namespace, name(&gateway.metadata));
+        if gateway.spec.trouble != trouble {
+            Arc::make_mut(gateway).spec.trouble = trouble;
+        }
+        let infrastructure = gateway.spec.infrastructure.as_ref();
+        let Some(reference) = infrastructure.and_then(|own| own.parameters_ref.as_ref()) else { return };
         let verdict = self.verdict(&reference.group, &reference.kind, &namespace, &reference.name);
         if let Some(infrastructure) = &mut Arc::make_mut(gateway).spec.infrastructure {
             infrastructure.parameters = verdict;
         }
-        true
     }
 
     fn judge_class(&self, class: &mut Arc<GatewayClass>) {

@@ -124,6 +124,7 @@ impl Known {
             (_, Seen::Trouble(trouble)) => self.trouble(index, trouble),
             (Kind::Parameters, seen) => self.parameters(index, seen),
             (Kind::Definitions, seen) => self.definitions(index, seen),
+            (Kind::Proxies, seen) => self.proxies(index, seen),
         }
     }
 
@@ -282,6 +283,20 @@ impl Known {
             Seen::Trouble(_) => return,
         }
         self.installation_changed();
+    }
+
+    fn proxies(&mut self, index: usize, seen: Seen) {
+        let changed = match seen {
+            Seen::All(pods) => {
+                let changed = self.decorations.set_all_proxies(&pods);
+                self.progress(index, Progress::Listed);
+                changed
+            }
+            Seen::Put(pod) => self.decorations.set_proxy(&pod),
+            Seen::Gone(pod) => self.decorations.remove_proxy(&pod),
+            Seen::Trouble(_) => Vec::new(),
+        };
+        self.give_out(changed);
     }
 
     fn installation_changed(&mut self) {

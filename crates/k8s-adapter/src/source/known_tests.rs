@@ -11,7 +11,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let watches = watched::everything();
+        let watches = watched::everything("lasthop.dev/gateway");
         let known = Known::new(watches.clone(), "lasthop.dev/gateway", Observed::new());
         Self { known, watches }
     }

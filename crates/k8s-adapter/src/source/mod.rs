@@ -13,6 +13,7 @@
 
 mod decorate;
 mod known;
+mod proxies;
 mod reading;
 mod watch;
 mod watched;
@@ -55,7 +56,7 @@ impl KubeSource {
     /// Begins to watch. `controller` is the name GatewayClasses call us by; `observed` is told what the placing of
     /// proxies needs to know.
     pub fn start(client: &Client, controller: &str, observed: Arc<Observed>) -> Self {
-        let everything = watched::everything();
+        let everything = watched::everything(controller);
         let (sender, messages) = mpsc::channel(WAITING);
         let mut watches = JoinSet::new();
         for (index, watched) in everything.iter().enumerate() {

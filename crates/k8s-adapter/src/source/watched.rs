@@ -5,7 +5,7 @@ use std::fmt;
 use kube::core::ApiResource;
 use lasthop_api_model::{GROUP, ResourceKind, read};
 
-use crate::parameters;
+use crate::{infrastructure, parameters};
 
 /// Objects with this label are read although nothing else tells that somebody may need them: Secrets of other types than
 /// `kubernetes.io/tls`, and ConfigMaps without certificates.
@@ -22,6 +22,8 @@ pub(super) enum Kind {
     Parameters,
     /// The CRDs themselves, for their version.
     Definitions,
+    /// The pods of proxies that were placed on behalf of this controller.
+    Proxies,
 }
 
 /// One watch.
@@ -64,8 +66,8 @@ impl fmt::Display for Watched {
     }
 }
 
-/// Everything that is watched.
-pub(super) fn everything() -> Vec<Watched> {
+/// Everything that is watched on behalf of this controller.
+pub(super) fn everything(controller: &str) -> Vec<Watched> {
     let mut all = Vec::new();
     for &kind in ResourceKind::ALL {
         let watched = Watched {
@@ -105,6 +107,15 @@ pub(super) fn everything() -> Vec<Watched> {
         plural: "customresourcedefinitions".to_owned(),
     };
     all.push(single(Kind::Definitions, "v1", definitions, true));
+    let pods = ApiResource {
+        group: String::new(),
+        version: "v1".to_owned(),
+        api_version: "v1".to_owned(),
+        kind: "Pod".to_owned(),
+        plural: "pods".to_owned(),
+    };
+    let labels = Some(infrastructure::placed_by(controller));
+    all.push(Watched { labels, ..single(Kind::Proxies, "v1", pods, false) });
     all
 }
 
@@ -154,7 +165,7 @@ mod tests {
 
     #[test]
     fn secrets_are_asked_for_in_two_parts_and_every_kind_is_there() {
-        let all = everything();
+        let all = everything("lasthop.dev/gateway");
         for kind in ResourceKind::ALL {
             let watches = all.iter().filter(|watched| watched.kind == Kind::Resource(*kind)).count();
             assert_eq!(watches, if *kind == ResourceKind::Secret { 2 } else { 1 }, "{kind}");

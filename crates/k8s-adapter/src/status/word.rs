@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::merge::{condition, generation, list, text};
 
 /// Reasons of `Programmed` that every replica finds by itself.
-const FOUND: [&str; 4] = ["Pending", "Invalid", "AddressNotAssigned", "AddressNotUsable"];
+const FOUND: [&str; 5] = ["Pending", "Invalid", "AddressNotAssigned", "AddressNotUsable", "NoResources"];
 
 /// What proxies said: the listener (or the empty name for the whole), whether it serves, and why not.
 pub(super) type Word = Vec<(String, String, String, Option<i64>)>;
@@ -40,7 +40,7 @@ fn programmed(conditions: &[Condition]) -> Option<&Condition> {
 /// Whether a condition that stands there is what proxies of another replica said, and we know nothing about it.
 pub(super) fn is_of_others(old: &Value, new: &Condition) -> bool {
     new.type_ == PROGRAMMED
-        && new.reason == "Pending"
+        && ["Pending", "NoResources"].contains(&new.reason.as_str())
         && !FOUND.contains(&text(old, "reason"))
         && generation(old) >= new.observed_generation
 }

@@ -38,6 +38,13 @@ pub(crate) fn gateway_status(reader: &Reader<'_>, name: &ObjectName) -> Option<G
         if let (Some(programmed), Some(short), None) = (programmed, short, &outcome.refused) {
             *programmed = short;
         }
+        // Said only while nothing is known of what they serve: others may be at work.
+        let programmed = verdicts.iter_mut().find(|verdict| verdict.aspect == types::PROGRAMMED);
+        if let (Some(programmed), Some(trouble)) = (programmed, &gateway.spec.trouble)
+            && programmed.status == "Unknown"
+        {
+            *programmed = Verdict::no(types::PROGRAMMED, "NoResources", trouble.to_string());
+        }
     }
     tell_idle(reader, uses, name);
     let sets = outcome.sets.keys().filter(|set| listener_set::problem(outcome, set).is_none()).count();

@@ -104,3 +104,17 @@ spec: {controllerName: lasthop.dev/gateway}
         assert!(status.conditions[0].message.contains("kind UDPRoute"));
     }
 }
+
+#[test]
+fn proxies_that_cannot_run_are_said_until_they_speak() {
+    let mut world = world();
+    let balancer = service("status: {loadBalancer: {ingress: [{ip: 192.0.2.9}]}}\n");
+    world.apply(&[GATEWAY, &balancer]);
+    assert_eq!(world.gateway("gw")[1], "Programmed=Unknown/Pending");
+    let Resource::Gateway(mut gateway) = objects(GATEWAY).remove(0) else { panic!("no Gateway") };
+    Arc::make_mut(&mut gateway).spec.trouble = Some("Pod gw-1: ImagePullBackOff".into());
+    world.put(gateway.into());
+    assert_eq!(world.gateway("gw")[1], "Programmed=False/NoResources");
+    world.bind_all();
+    assert_eq!(world.gateway("gw")[1], "Programmed=True/Programmed", "another proxy serves");
+}

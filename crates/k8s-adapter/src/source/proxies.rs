@@ -1,0 +1,117 @@
+//! What keeps proxies from running.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::Value;
+
+use crate::infrastructure::{GATEWAY_LABEL, label_value};
+
+/// Why a container waits that nothing will start by itself. A container that is about to start waits, too.
+const STUCK: [&str; 8] = [
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+    "CrashLoopBackOff",
+];
+
+/// The proxies that cannot run, by namespace and pod: the Gateway's label, and why.
+#[derive(Debug, Default)]
+pub(super) struct Proxies {
+    stuck: BTreeMap<(String, String), (String, Arc<str>)>,
+}
+
+impl Proxies {
+    /// Takes over a pod. Whether something changed.
+    pub(super) fn put(&mut self, pod: &Value) -> bool {
+        let Some(key) = key_of(pod) else { return false };
+        let labels = pod.pointer("/metadata/labels");
+        let gateway = labels.and_then(|labels| labels.get(GATEWAY_LABEL)).and_then(Value::as_str);
+        let stuck = gateway.zip(why_stuck(pod)).map(|(gateway, why)| {
+            let why = format!("a proxy cannot run: Pod {}/{}: {why}", key.0, key.1);
+            (gateway.to_owned(), Arc::from(why))
+        });
+        match stuck {
+            Some(stuck) => self.stuck.insert(key, stuck.clone()) != Some(stuck),
+            None => self.stuck.remove(&key).is_some(),
+        }
+    }
+
+    /// Forgets a pod. Whether something changed.
+    pub(super) fn remove(&mut self, pod: &Value) -> bool {
+        key_of(pod).is_some_and(|key| self.stuck.remove(&key).is_some())
+    }
+
+    /// What keeps a Gateway's proxies from running.
+    pub(super) fn trouble(&self, namespace: &str, gateway: &str) -> Option<Arc<str>> {
+        let first = (namespace.to_owned(), String::new());
+        let mut own = self.stuck.range(first..).take_while(|((of, _), _)| of == namespace);
+        let label = label_value(gateway);
+        own.find(|(_, (gateway, _))| *gateway == label).map(|(_, (_, why))| why.clone())
+    }
+}
+
+fn key_of(pod: &Value) -> Option<(String, String)> {
+    let text = |path: &str| pod.pointer(path).and_then(Value::as_str).map(str::to_owned);
+    Some((text("/metadata/namespace")?, text("/metadata/name")?))
+}
+
+fn list<'a>(pod: &'a Value, path: &str) -> &'a [Value] {
+    pod.pointer(path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+fn text<'a>(of: &'a Value, field: &str) -> &'a str {
+    of.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn why_stuck(pod: &Value) -> Option<String> {
+    // On its way out, whatever it says.
+    if pod.pointer("/metadata/deletionTimestamp").is_some() {
+        return None;
+    }
+    let waiting =
+        list(pod, "/status/containerStatuses").iter().filter_map(|status| status.pointer("/state/waiting"));
+    let stuck = waiting.into_iter().find(|waiting| STUCK.contains(&text(waiting, "reason")));
+    if let Some(waiting) = stuck {
+        return Some(format!("{}: {}", text(waiting, "reason"), text(waiting, "message")));
+    }
+    let unscheduled = list(pod, "/status/conditions").iter().find(|condition| {
+        text(condition, "type") == "PodScheduled" && text(condition, "reason") == "Unschedulable"
+    })?;
+    Some(format!("Unschedulable: {}", text(unscheduled, "message")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(status: Value) -> Value {
+        json!({"metadata": {"name": "edge-1", "namespace": "infra", "labels": {GATEWAY_LABEL: "edge"}}, "status": status})
+    }
+
+    #[test]
+    fn a_pod_that_cannot_start_is_its_gateways_trouble_until_it_can() {
+        let mut proxies = Proxies::default();
+        let waits = |reason: &str| {
+            pod(
+                json!({"containerStatuses": [{"state": {"waiting": {"reason": reason, "message": "no such image"}}}]}),
+            )
+        };
+        assert!(!proxies.put(&waits("ContainerCreating")), "it is on its way");
+        assert!(proxies.put(&waits("ImagePullBackOff")));
+        assert!(!proxies.put(&waits("ImagePullBackOff")), "nothing new");
+        let said = proxies.trouble("infra", "edge").unwrap();
+        assert!(said.contains("infra/edge-1") && said.contains("ImagePullBackOff: no such image"), "{said}");
+        assert_eq!((proxies.trouble("infra", "other"), proxies.trouble("far", "edge")), (None, None));
+        assert!(proxies.put(&pod(json!({"containerStatuses": [{"state": {"running": {}}}]}))));
+        assert_eq!(proxies.trouble("infra", "edge"), None);
+        let unschedulable = pod(json!({"conditions": [{"type": "PodScheduled", "status": "False",
+            "reason": "Unschedulable", "message": "0/1 nodes are available"}]}));
+        assert!(proxies.put(&unschedulable) && proxies.remove(&unschedulable));
+    }
+}
