@@ -35,7 +35,7 @@ pub struct ClientOptions {
 }
 
 impl ClientOptions {
-    /// A quarter of a second to fifteen between attempts.
+    /// A quarter of a second to five between attempts.
     pub fn new(
         address: ControlPlaneAddress,
         gateway: ObjectName,
@@ -49,7 +49,7 @@ impl ClientOptions {
             node: node.into(),
             token_file: token_file.into(),
             ca_file: ca_file.into(),
-            backoff: (Duration::from_millis(250), Duration::from_secs(15)),
+            backoff: (Duration::from_millis(250), Duration::from_secs(5)),
         }
     }
 }

@@ -1,6 +1,15 @@
 //! Connections of proxies: TCP, TLS, HTTP/2, and the one method of gRPC that is spoken here.
 
-use std::{convert::Infallible, io, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
@@ -23,8 +32,6 @@ use crate::{
 
 /// Connections at once. Beyond it, new ones wait in the kernel's queue.
 const CONNECTIONS: usize = 8192;
-/// For a TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Without a sign of life a connection is asked for one, and cut off if none comes.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// A proxy speaks in one stream; a second one is there while the first ends.
@@ -64,39 +71,50 @@ async fn connection(
     stream: TcpStream,
     tls: ServingTls,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let limit = shared.options.proof_timeout;
     stream.set_nodelay(true)?;
     let acceptor = tokio_rustls::TlsAcceptor::from(tls.config());
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long");
-    let stream = timeout(HANDSHAKE, acceptor.accept(stream)).await.map_err(late)??;
+    let stream = timeout(limit, acceptor.accept(stream)).await.map_err(late)??;
+    let proven = Arc::new(AtomicBool::new(false));
+    let link = Link { shared, proven: proven.clone() };
     let answer = service_fn(move |request: Request<Incoming>| {
-        let shared = shared.clone();
-        async move { Ok::<_, Infallible>(route(shared, request).await) }
+        let link = link.clone();
+        async move { Ok::<_, Infallible>(route(link, request).await) }
     });
-    http2::Builder::new(TokioExecutor::new())
+    let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), answer)
-        .await?;
+        .serve_connection(TokioIo::new(stream), answer);
+    tokio::pin!(connection);
+    tokio::select! {
+        ended = &mut connection => return Ok(ended?),
+        () = sleep(limit) => {}
+    }
+    // A stranger who keeps a connection would keep a proxy from having it.
+    if proven.load(Ordering::Relaxed) {
+        connection.await?;
+    }
     Ok(())
 }
 
-async fn route(shared: Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
+async fn route(link: Link, request: Request<Incoming>) -> Response<Body> {
     if request.uri().path() != METHOD {
         return Status::unimplemented("only delta ADS is spoken here").into_http();
     }
     let codec = ProstCodec::<DeltaDiscoveryResponse, DeltaDiscoveryRequest>::default();
-    tonic::server::Grpc::new(codec)
-        .max_decoding_message_size(REQUEST_BYTES)
-        .streaming(Link { shared }, request)
-        .await
+    tonic::server::Grpc::new(codec).max_decoding_message_size(REQUEST_BYTES).streaming(link, request).await
 }
 
-/// The method.
+/// The method, on one connection.
+#[derive(Clone)]
 struct Link {
     shared: Arc<Shared>,
+    /// Whether somebody on the connection has shown a good token.
+    proven: Arc<AtomicBool>,
 }
 
 impl StreamingService<DeltaDiscoveryRequest> for Link {
@@ -105,10 +123,11 @@ impl StreamingService<DeltaDiscoveryRequest> for Link {
     type Future = Pin<Box<dyn Future<Output = Result<tonic::Response<Answers>, Status>> + Send>>;
 
     fn call(&mut self, request: tonic::Request<Streaming<DeltaDiscoveryRequest>>) -> Self::Future {
-        let shared = self.shared.clone();
+        let Self { shared, proven } = self.clone();
         Box::pin(async move {
             let (metadata, _, requests) = request.into_parts();
             let account = session::authenticate(&shared, &metadata).await?;
+            proven.store(true, Ordering::Relaxed);
             let (sender, answers) = mpsc::channel(1);
             tokio::spawn(session::run(shared, account, requests, sender));
             Ok(tonic::Response::new(Answers(answers)))

@@ -32,6 +32,8 @@ pub struct ServerOptions {
     pub account_of: Arc<dyn Fn(&ObjectName) -> ObjectName + Send + Sync>,
     /// What the proxies' TLS stack can do.
     pub capabilities: TlsCapabilities,
+    /// For a TLS handshake, and then for a token: who has shown none by then is cut off.
+    pub proof_timeout: Duration,
     /// A proxy that does not answer an update in this time is cut off.
     pub answer_timeout: Duration,
     /// A proxy shows its token anew after this time, and perhaps to another replica.
@@ -41,7 +43,7 @@ pub struct ServerOptions {
 }
 
 impl ServerOptions {
-    /// Half a minute to answer, half an hour for a session.
+    /// Ten seconds for a handshake and for a token, half a minute to answer, half an hour for a session.
     pub fn new(
         authenticator: Arc<dyn Authenticator>,
         account_of: Arc<dyn Fn(&ObjectName) -> ObjectName + Send + Sync>,
@@ -52,6 +54,7 @@ impl ServerOptions {
             authenticator,
             account_of,
             capabilities,
+            proof_timeout: Duration::from_secs(10),
             answer_timeout: Duration::from_secs(30),
             session: Duration::from_secs(30 * 60),
             metrics,

@@ -249,8 +249,6 @@ impl<'a> Session<'a> {
     fn hear(&self, report: &[u8]) -> Result<(), Status> {
         let mut report = WireReport::decode(report)
             .map_err(|error| Status::invalid_argument(format!("the report cannot be read: {error}")))?;
-        report.listeners.retain(|said| said.key.gateway == self.gateway);
-        report.refused_backends.retain(|said| said.key.gateway == self.gateway);
         if !report.is_empty() {
             let mut world = self.shared.world();
             let shelf = world.shelf(&self.gateway);

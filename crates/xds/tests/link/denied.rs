@@ -1,6 +1,14 @@
 //! Who gets nothing.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::support::{Controller, Proxy, account, add, authority, bound, gateway, until};
 
@@ -37,4 +45,62 @@ async fn an_empty_token_file_is_not_even_shown() {
     assert_eq!((proxy.applied(), proxy.metrics.connects.get()), (0, 0));
     std::fs::write(proxy.files.path().join("token"), account(&a).to_string()).unwrap();
     proxy.has(&controller.snapshot).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_shows_nothing_is_cut_off() {
+    let authority = authority();
+    let mut controller = Controller::at("127.0.0.1:0".parse().unwrap(), &authority, |mut options| {
+        options.proof_timeout = Duration::from_millis(300);
+        options
+    })
+    .await;
+    let a = gateway("a");
+    controller.set(|snapshot| add(snapshot, &a, "x", None)).await;
+    let mut proxy = Proxy::start(controller.address, &authority, &a);
+    proxy.has(&controller.snapshot).await;
+    let mut silent = TcpStream::connect(controller.address).await.unwrap();
+    let cut = tokio::time::timeout(crate::support::LONG, silent.read(&mut [0; 16])).await.unwrap();
+    assert!(matches!(cut, Ok(0) | Err(_)), "{cut:?}");
+    // One that goes as far as HTTP/2 and says nothing there.
+    let mut roots = rustls::RootCertStore::empty();
+    let (anchors, _) = lasthop_tls_verify::TrustAnchors::from_pem(authority.bundle().as_bytes()).unwrap();
+    roots.add(anchors.certificates()[0].clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = TcpStream::connect(controller.address).await.unwrap();
+    let name = lasthop_xds::SERVER_NAME.try_into().unwrap();
+    let mut stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let read_all = async { while let Ok(1..) = stream.read(&mut [0; 1024]).await {} };
+    // Far less than what an unanswered ping would take.
+    tokio::time::timeout(Duration::from_secs(8), read_all).await.unwrap();
+    // The proxy is still there.
+    controller.set(|snapshot| add(snapshot, &a, "late", None)).await;
+    proxy.has(&controller.snapshot).await;
+    assert_eq!(proxy.metrics.connects.get(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_certificate_serves_new_connections() {
+    let (old, new) = (authority(), authority());
+    let mut controller = Controller::start(&old).await;
+    let a = gateway("a");
+    controller.set(|snapshot| add(snapshot, &a, "x", None)).await;
+    let mut before = Proxy::start(controller.address, &old, &a);
+    before.has(&controller.snapshot).await;
+    controller.tls.replace(&new.issue(SystemTime::now()).unwrap()).unwrap();
+    let mut after = Proxy::start(controller.address, &new, &a);
+    after.has(&controller.snapshot).await;
+    controller.set(|snapshot| add(snapshot, &a, "late", None)).await;
+    before.has(&controller.snapshot).await;
+    assert_eq!(before.metrics.connects.get(), 1);
+    let stale = Proxy::start(controller.address, &old, &a);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(stale.applied(), 0, "a bundle without the new CA trusts nobody");
 }

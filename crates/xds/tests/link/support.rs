@@ -58,6 +58,7 @@ pub(crate) struct Controller {
     pub(crate) metrics: ServerMetrics,
     pub(crate) address: SocketAddr,
     pub(crate) snapshot: Snapshot,
+    pub(crate) tls: ServingTls,
     task: JoinHandle<()>,
 }
 
@@ -84,8 +85,8 @@ impl Controller {
         let tls = ServingTls::new(&authority.issue(SystemTime::now()).unwrap()).unwrap();
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let task = tokio::spawn(server.clone().serve(listener, tls));
-        Self { server, metrics, address, snapshot: Snapshot::default(), task }
+        let task = tokio::spawn(server.clone().serve(listener, tls.clone()));
+        Self { server, metrics, address, snapshot: Snapshot::default(), tls, task }
     }
 
     /// Goes from what is to what shall be.

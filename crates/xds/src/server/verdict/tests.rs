@@ -88,3 +88,11 @@ fn an_update_that_all_refuse_is_in_force_nowhere() {
     voices.answered(1, None, known.keys().cloned());
     assert_eq!(word(&mut voices, &known), Some(bound()));
 }
+
+#[test]
+fn nobody_speaks_of_what_is_not_the_gateways() {
+    let (mut voices, known) = (Voices::default(), BTreeMap::new());
+    voices.join(1, "a".into(), false);
+    says(&mut voices, 1, "1", bound(), &known);
+    assert!(voices.due.is_empty());
+}
