@@ -242,6 +242,19 @@ fn a_policy_does_not_hold_where_tls_passes_through_but_where_it_ends() {
 }
 
 #[test]
+fn a_token_cannot_go_with_a_tcp_route() {
+    let ca = Ca::new("ca").config_map("ca");
+    let tcp = route("TCPRoute", "", "  rules: [{backendRefs: [{name: web, port: 443}]}]");
+    let mut world = World::of(&[ALL, SERVICE, &tcp, POLICY, &ca]);
+    assert_eq!(world.route("route"), GOOD);
+    world.apply(&[&format!("{POLICY}  options: {{lasthop.dev/bearer-token: shop}}\n")]);
+    assert_eq!(world.policy("policy")[0], "Accepted=True/Accepted");
+    assert_eq!(world.route("route"), [GOOD[0], "ResolvedRefs=False/UnsupportedProtocol"]);
+    world.apply(&[POLICY]);
+    assert_eq!(world.route("route"), GOOD);
+}
+
+#[test]
 fn a_udp_route_leads_to_udp_ports() {
     let rest = "  rules: [{backendRefs: [{name: dns, port: 53}, {name: web, port: 443}]}]";
     let world = World::of(&[ALL, SERVICE, DNS, &route("UDPRoute", "", rest)]);
@@ -303,4 +316,29 @@ fn a_backend_of_another_namespace_needs_a_grant_for_the_kind_of_route() {
     assert_eq!(world.route("route")[1], "ResolvedRefs=False/RefNotPermitted");
     world.apply(&[&grant("TCPRoute")]);
     assert_eq!(world.route("route"), GOOD);
+}
+
+#[test]
+fn older_versions_are_read_and_rules_that_nothing_reaches_are_told() {
+    let rules = "  rules: [{backendRefs: [{name: web, port: 443}]}, {backendRefs: [{name: web, port: 80}]}]";
+    let old = |kind: &str, rest: &str| route(kind, "", rest).replace("k8s.io/v1\n", "k8s.io/v1alpha2\n");
+    let world = World::of(&[ALL, SERVICE, &old("TCPRoute", rules)]);
+    assert_eq!(world.route("route"), GOOD);
+    let places: Vec<u32> =
+        world.l4_rules(RouteKind::TCPRoute, "route").iter().map(|rule| rule.key.index).collect();
+    assert_eq!(places, [0, 1]);
+    assert_eq!(world.last.notices.len(), 1);
+    assert_eq!(world.last.notices[0].field, "spec.rules[1]");
+
+    // A TLSRoute of v1alpha2 may do without host names: it serves every name that its listener takes.
+    let world =
+        World::of(&[ALL, SERVICE, &old("TLSRoute", "  rules: [{backendRefs: [{name: web, port: 443}]}]")]);
+    assert_eq!(world.route("route"), GOOD);
+    let attachments = &world.l4_rules(RouteKind::TLSRoute, "route")[0].attachments;
+    assert!(attachments.iter().all(|attachment| attachment.hosts.is_empty()));
+    assert!(world.last.notices.is_empty());
+    for version in ["v1alpha2", "v1alpha3"] {
+        let written = tls_route("", "a.example.com").replace("k8s.io/v1\n", &format!("k8s.io/{version}\n"));
+        assert_eq!(World::of(&[ALL, SERVICE, &written]).route("route"), GOOD, "{version}");
+    }
 }
