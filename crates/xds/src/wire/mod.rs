@@ -16,6 +16,7 @@ use std::fmt::Display;
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 pub(crate) use backend::{decode_backend, encode_backend};
 pub(crate) use blob::{Blob, Blobs};
@@ -43,7 +44,21 @@ impl DecodeError {
 /// The bytes of a resource that is plain data.
 pub(crate) fn encode_plain(value: &impl Serialize) -> Bytes {
     // Cannot fail for these types. If it ever does, nothing is what no reader accepts.
-    serde_json::to_vec(value).unwrap_or_default().into()
+    let Ok(mut value) = serde_json::to_value(value) else { return Bytes::new() };
+    leave_out_nothings(&mut value);
+    serde_json::to_vec(&value).unwrap_or_default().into()
+}
+
+/// An option that is not made use of is left out, so that a proxy that does not know it yet has nothing to refuse.
+fn leave_out_nothings(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(leave_out_nothings);
+        }
+        Value::Array(items) => items.iter_mut().for_each(leave_out_nothings),
+        _ => {}
+    }
 }
 
 /// The inverse.

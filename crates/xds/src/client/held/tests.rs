@@ -4,6 +4,7 @@ use lasthop_dataplane_api::{
     RouteKind, RuleKey, Sni, Timeouts, UpstreamTlsPolicy, UpstreamTlsSettings,
 };
 use lasthop_tls_verify::{Identity, PeerRequirements, TrustAnchors};
+use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::*;
 use crate::wire::{Blob, encode_backend, encode_plain};
@@ -140,4 +141,20 @@ fn what_goes_is_removed_once() {
     assert!(
         held.take(&DeltaDiscoveryResponse { type_url: "x".into(), ..response(Vec::new(), &[]) }).is_err()
     );
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_is_taken_as_a_whole_or_not_at_all(
+        parts in vec((select(Kind::ALL.to_vec()), "[a-z/:0-9 ]{0,20}", vec(any::<u8>(), 0..40)), 1..4),
+        removed in vec("[A-Za-z4/:0-9 ]{0,20}", 0..3),
+    ) {
+        let mut held = Held::default();
+        held.take(&response(vec![rule_resource("there")], &[])).unwrap();
+        let before = held.versions().clone();
+        let resources = parts.into_iter().map(|(kind, key, bytes)| resource(kind, &key, bytes.into())).collect();
+        let removed: Vec<&str> = removed.iter().map(String::as_str).collect();
+        prop_assert!(held.take(&response(resources, &removed)).is_err());
+        prop_assert_eq!(held.versions(), &before);
+    }
 }
