@@ -77,7 +77,7 @@ impl RunError {
 /// The command.
 pub(crate) fn main(flags: &ControllerFlags) -> ExitCode {
     let outcome = ControllerSettings::load(flags).map_err(RunError::from).and_then(|settings| {
-        logging::start(settings.log_format, &settings.log_level)?;
+        logging::start(settings.log_format, &log_level(&settings.log_level))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .max_blocking_threads(4)
@@ -216,6 +216,14 @@ fn capabilities(wanted: Option<TlsBackendName>) -> Result<TlsCapabilities, RunEr
 
 fn built_in() -> String {
     lasthop_tls_backends::available().iter().map(|stack| stack.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// The API server's client tells of every failed attempt; the source tells of it once, in our words.
+fn log_level(level: &str) -> String {
+    match level.contains("kube_runtime") {
+        true => level.to_owned(),
+        false => format!("{level},kube_runtime=off"),
+    }
 }
 
 fn namespace(settings: &ControllerSettings) -> String {

@@ -24,7 +24,7 @@ const GIVE_UP: Duration = Duration::from_secs(10);
 /// How often it is renewed, and looked at.
 const RENEW: Duration = Duration::from_secs(2);
 /// For one request.
-const REQUEST: Duration = Duration::from_secs(5);
+const REQUEST: Duration = Duration::from_secs(4);
 
 /// Whether this replica writes. Clones see the same.
 #[derive(Clone, Debug)]
