@@ -19,6 +19,8 @@ use crate::{upstream::UpstreamBackend, wire::Wire, worker::clock};
 
 /// What is read at once, in bytes.
 const PIECE: usize = 64 * 1024;
+/// How many pieces a direction moves before others of the thread have their turn.
+const TURN: usize = 16;
 
 thread_local! {
     static PIECES: RefCell<Box<[u8]>> = RefCell::new(vec![0; PIECE].into());
@@ -79,7 +81,7 @@ impl Direction {
         to: &mut Wire,
         count: impl Fn(u64),
     ) -> Poll<()> {
-        loop {
+        for _ in 0..TURN {
             match self.state {
                 State::Done | State::NoSource(_) | State::NoDestination(_) => return Poll::Ready(()),
                 State::Open | State::Ending | State::Breaking(_) => {}
@@ -127,6 +129,8 @@ impl Direction {
                 state => state,
             };
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Writes a piece on and keeps what is not taken. Gives how long the piece was.

@@ -46,6 +46,7 @@ on_each_stack! {
     terminate::the_clients_server_name_goes_on_if_the_policy_says_so,
     terminate::trust_that_shrinks_ends_what_is_under_way,
     terminate::tls_begins_at_the_gateway_for_tcp_routes,
+    terminate::a_listener_that_cannot_be_set_up_leaves_the_others_alone,
     reload::nothing_fails_while_the_configuration_changes,
 }
 

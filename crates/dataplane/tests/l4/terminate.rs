@@ -227,3 +227,28 @@ pub async fn tls_begins_at_the_gateway_for_tcp_routes(stack: TlsStack) {
     }
     assert_eq!((right.bytes(), wrong.bytes()), (b"secret".to_vec(), Vec::new()));
 }
+
+pub async fn a_listener_that_cannot_be_set_up_leaves_the_others_alone(stack: TlsStack) {
+    let ca = Ca::new();
+    let peer = Peer::plain("hi").await;
+    let mut proxy = terminating(stack, &ca, plaintext(), &[&peer]).await;
+    let port = proxy.port;
+    let broken = |leaf| Listener {
+        tls: Some(ListenerTls { certificates: leaf, client_validation: None }),
+        ..tls("broken", port, Some("broken.test"), None)
+    };
+    let state = |report: &Report| {
+        report.listeners.iter().find(|(key, _)| &*key.name == "broken").map(|(_, state)| state.clone())
+    };
+    let report = proxy.change(|snapshot| put_listener(snapshot, broken(Vec::new()))).await;
+    assert!(
+        matches!(state(&report), Some(ListenerState::Failed { reason, .. }) if &*reason == "Invalid"),
+        "{report:?}"
+    );
+    assert!(pki::connect(port, &ca, "broken.test", &[]).await.is_err());
+    let mut stream = pki::connect(port, &ca, "app.test", &[]).await.unwrap();
+    assert_eq!(read_text(&mut stream, 2).await, "hi");
+    let leaf = ca.leaf(&["broken.test"]).certified();
+    let report = proxy.change(|snapshot| put_listener(snapshot, broken(vec![leaf]))).await;
+    assert!(matches!(state(&report), Some(ListenerState::Bound(_))), "{report:?}");
+}
