@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lasthop_dataplane::{NativeDataplane, NativeOptions};
+use lasthop_dataplane::{NativeDataplane, NativeOptions, ResolverOptions, SessionKey};
 use lasthop_dataplane_api::{AccessLog, AccessRecord, Dataplane, TlsStack};
 use lasthop_runtime::{
     access_log::{AccessLogError, AccessLogWriter},
@@ -60,6 +60,8 @@ pub(crate) enum RunError {
          its routes, and the Services and EndpointSlices they lead to"
     )]
     NoGateway(String),
+    #[error("session-key-file {0}: {1}")]
+    SessionKey(String, String),
     #[error(transparent)]
     Stack(#[from] NoStack),
     #[error(transparent)]
@@ -112,6 +114,13 @@ pub(crate) fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
+/// The key that clients' sessions are sealed with.
+fn session_key(file: &Path) -> Result<SessionKey, RunError> {
+    let failed = |why: String| RunError::SessionKey(file.display().to_string(), why);
+    let secret = std::fs::read(file).map_err(|error| failed(error.to_string()))?;
+    SessionKey::derive(&secret).map_err(|short| failed(short.to_string()))
+}
+
 /// A running proxy.
 pub(crate) struct Proxy {
     pub(crate) state: Arc<State>,
@@ -157,6 +166,8 @@ impl Proxy {
             tls_stack: stack,
             access_log,
             limits: limits::limits(&settings.limits, open_files),
+            session_key: settings.session_key_file.as_deref().map(session_key).transpose()?,
+            bearer_tokens: settings.bearer_token_directory.clone(),
         };
         let dataplane = Arc::new(NativeDataplane::new(options)?);
         metrics.register(Box::new(dataplane.collector()))?;

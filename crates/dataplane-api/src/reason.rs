@@ -13,6 +13,8 @@ pub enum FailureReason {
     InvalidFilter,
     /// The backend's TLS is refused by status: 502.
     PolicyRefused,
+    /// The policy asks for a bearer token, and there is none to send: 502.
+    NoBearerToken,
     /// No endpoint is ready: 503.
     NoEndpoint,
     /// No connection could be made: 502.
@@ -67,6 +69,7 @@ impl FailureReason {
             Self::InvalidBackend => "InvalidBackend",
             Self::InvalidFilter => "InvalidFilter",
             Self::PolicyRefused => "PolicyRefused",
+            Self::NoBearerToken => "NoBearerToken",
             Self::NoEndpoint => "NoEndpoint",
             Self::ConnectFailed => "ConnectFailed",
             Self::ConnectTimeout => "ConnectTimeout",
@@ -97,6 +100,7 @@ impl FailureReason {
             Self::NoRoute => 404,
             Self::InvalidBackend | Self::InvalidFilter => 500,
             Self::PolicyRefused
+            | Self::NoBearerToken
             | Self::ConnectFailed
             | Self::UpstreamTls(_)
             | Self::UpstreamReset

@@ -45,6 +45,9 @@ pub struct UpstreamTlsSettings {
     pub alpn: Vec<Arc<str>>,
     /// Whether sessions of this policy may be resumed.
     pub resumption: bool,
+    /// The name of the bearer token (RFC 6750) that each request carries, in place of the client's `Authorization`; the
+    /// dataplane knows where tokens stand. Only where the peer proves its name.
+    pub bearer_token: Option<Arc<str>>,
 }
 
 /// What the server_name extension says.
@@ -115,6 +118,7 @@ impl UpstreamTlsSettings {
             groups: Vec::new(),
             alpn: Vec::new(),
             resumption: true,
+            bearer_token: None,
         }
     }
 
@@ -130,6 +134,7 @@ impl UpstreamTlsSettings {
             groups,
             alpn,
             resumption,
+            bearer_token,
         } = self;
         let mut hasher = ContentHasher::new("upstream-tls-policy");
         peer.hash_into(&mut hasher);
@@ -143,6 +148,8 @@ impl UpstreamTlsSettings {
             None => hasher.field(b""),
         };
         hasher.field(&[*min_version as u8, *max_version as u8, u8::from(*resumption)]);
+        hasher.field(&[u8::from(bearer_token.is_some())]);
+        hasher.field(bearer_token.as_deref().unwrap_or_default().as_bytes());
         hasher.field(format!("{cipher_suites:?}{groups:?}{alpn:?}").as_bytes());
         PolicyId(hasher.finish())
     }

@@ -20,4 +20,4 @@ mod worker;
 
 pub use control::{NativeDataplane, StartError};
 pub use metrics::NativeCollector;
-pub use options::{Limits, NativeOptions};
+pub use options::{Limits, NativeOptions, SessionKey, ShortSessionKey};

@@ -1,8 +1,10 @@
 //! What a native dataplane is started with.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
+use aws_lc_rs::{digest, rand};
 use lasthop_dataplane_api::{AccessLog, TlsStack};
+
 
 /// What a native dataplane is started with.
 #[derive(Clone)]
@@ -15,6 +17,57 @@ pub struct NativeOptions {
     pub access_log: Arc<dyn AccessLog>,
     /// How much a peer may ask for.
     pub limits: Limits,
+    /// What clients' sessions are sealed with; `None`: a key of this process alone, so that sessions end with it.
+    pub session_key: Option<SessionKey>,
+    /// The folder whose files hold the tokens that policies send to backends, by name.
+    pub bearer_tokens: Option<PathBuf>,
+}
+
+/// What clients' sessions are sealed with. Proxies with the same key take over each other's sessions.
+#[derive(Clone)]
+pub struct SessionKey([u8; 32]);
+
+/// A key is too short to be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a session key has at least 32 bytes; this one has {0}")]
+pub struct ShortSessionKey(usize);
+
+impl SessionKey {
+    const SHORTEST: usize = 32;
+
+    /// The key that follows from a secret, whatever form that has.
+    ///
+    /// # Errors
+    /// Fewer than 32 bytes, white space at the end not counted.
+    pub fn derive(secret: &[u8]) -> Result<Self, ShortSessionKey> {
+        let secret = secret.trim_ascii_end();
+        if secret.len() < Self::SHORTEST {
+            return Err(ShortSessionKey(secret.len()));
+        }
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(b"lasthop session key\0");
+        hash.update(secret);
+        let mut key = [0; 32];
+        key.iter_mut().zip(hash.finish().as_ref()).for_each(|(to, from)| *to = *from);
+        Ok(Self(key))
+    }
+
+    /// A key that nobody else has; `None` if there is no randomness.
+    pub fn random() -> Option<Self> {
+        let mut key = [0; 32];
+        rand::fill(&mut key).ok()?;
+        Some(Self(key))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionKey(..)")
+    }
 }
 
 /// How much a peer may ask for, and how long it may take. The defaults are meant for the open internet.

@@ -60,6 +60,10 @@ pub struct Settings {
     /// Whether TLS policies may verify less than chain and name (`lasthop.dev/verify: chain` or `none`).
     #[serde(deserialize_with = "values::truth")]
     pub allow_insecure_verify: bool,
+    /// Holds the secret that clients' sessions are sealed with; `None` is one of this process alone.
+    pub session_key_file: Option<PathBuf>,
+    /// The folder whose files hold the tokens that policies send to backends, by name.
+    pub bearer_token_directory: Option<PathBuf>,
     /// How much a peer may ask for.
     pub limits: LimitSettings,
 }
@@ -82,6 +86,8 @@ impl Default for Settings {
             access_log_format: None,
             poll_interval: Span::seconds(2),
             allow_insecure_verify: false,
+            session_key_file: None,
+            bearer_token_directory: None,
             limits: LimitSettings::default(),
         }
     }

@@ -84,6 +84,8 @@ impl Site {
                 tls_stack: TlsStack::Rustls,
                 access_log: Arc::new(Nowhere),
                 limits: Limits::default(),
+                session_key: None,
+                bearer_tokens: None,
             })
             .unwrap(),
         );

@@ -15,7 +15,7 @@ pub enum Trust<'a> {
 
 impl Trust<'_> {
     /// Whether a peer accepted before might not be accepted now. In doubt it might not. What decides nothing about
-    /// who the peer is (SNI, our own certificate, ALPN, resumption) shrinks nothing: new connections follow it, old
+    /// who the peer is (SNI, our own certificate or token, ALPN, resumption) shrinks nothing: new connections follow it, old
     /// ones end when they idle.
     pub fn shrinks_to(self, new: Trust<'_>) -> bool {
         match (self, new) {
@@ -40,6 +40,7 @@ impl UpstreamTlsSettings {
             groups,
             alpn: _,
             resumption: _,
+            bearer_token: _,
         } = self;
         peer.covers(&old.peer)
             && *min_version <= old.min_version

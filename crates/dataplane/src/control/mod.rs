@@ -14,8 +14,9 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use self::{backends::Policies, ports::Ports};
 use crate::{
-    NativeCollector, NativeOptions,
+    NativeCollector, NativeOptions, SessionKey,
     metrics::{Metrics, RuleChanges},
+    proxy::Sessions,
     routing::CompiledRule,
     worker::{self, Command, Load, Peer, Worker, WorkerUpdate},
 };
@@ -46,6 +47,9 @@ pub enum StartError {
     /// The operating system gave no thread.
     #[error("a worker cannot be started: {0}")]
     Thread(#[from] std::io::Error),
+    /// The key of clients' sessions cannot be made.
+    #[error("the key of clients' sessions cannot be made: the operating system gives no randomness")]
+    SessionKey,
 }
 
 impl NativeDataplane {
@@ -70,11 +74,12 @@ impl NativeDataplane {
             .unzip();
         let workers: Arc<[Peer]> = workers.into();
         let metrics = Arc::new(Metrics::new(count));
+        let key = options.session_key.clone().or_else(SessionKey::random);
+        let sessions = key.as_ref().and_then(Sessions::new).map(Arc::new).ok_or(StartError::SessionKey)?;
         for (index, commands) in receivers.into_iter().enumerate() {
             let peers = workers.clone();
-            let NativeOptions { limits, access_log, .. } = options.clone();
-            let metrics = metrics.clone();
-            worker::spawn(index, commands, move || Worker::new(index, peers, limits, access_log, metrics))?;
+            let (options, metrics, sessions) = (options.clone(), metrics.clone(), sessions.clone());
+            worker::spawn(index, commands, move || Worker::new(index, peers, options, metrics, sessions))?;
         }
         Ok(Self { tls, workers, metrics, control: Mutex::default() })
     }

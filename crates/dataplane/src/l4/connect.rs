@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::{proxy_protocol, session::Session};
 use crate::{
     proxy::is_upstream,
-    upstream::{Dial, Dialled, Hop, InFlight, UpstreamBackend, dial},
+    upstream::{Dial, Dialled, InFlight, UpstreamBackend, dial},
 };
 
 /// A connection to a backend, counted with its endpoint.
@@ -79,7 +79,7 @@ pub(super) async fn connect(session: &mut Session) -> Result<(Upstream, Rc<Upstr
 fn successor(session: &mut Session, old: &UpstreamBackend) -> Result<Rc<UpstreamBackend>, FailureReason> {
     let successor = session.worker.view.borrow().backends.get(&old.key).cloned();
     let successor = successor.ok_or(FailureReason::TrustRevoked)?;
-    if matches!(successor.hop, Hop::Refused) {
+    if successor.hop.refuses_streams() {
         return Err(FailureReason::PolicyRefused);
     }
     session.set_backend(successor.clone());

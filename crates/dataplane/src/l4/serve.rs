@@ -14,7 +14,7 @@ use super::{
     session::Session,
 };
 use crate::{
-    upstream::{Hop, UpstreamBackend},
+    upstream::UpstreamBackend,
     wire::Wire,
 };
 
@@ -93,7 +93,7 @@ fn choose(session: &mut Session) -> Result<(), FailureReason> {
         backend = session.worker.without_tls(&backend);
     }
     session.set_backend(backend.clone());
-    if matches!(backend.hop, Hop::Refused) {
+    if backend.hop.refuses_streams() {
         backend.counters.failures.count(FailureReason::PolicyRefused.name());
         return Err(FailureReason::PolicyRefused);
     }

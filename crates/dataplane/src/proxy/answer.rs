@@ -220,7 +220,13 @@ impl Exchange {
         body: Incoming,
         client_upgrade: Option<OnUpgrade>,
     ) -> Result<Outcome, FailureReason> {
-        let reference = rule.choose(fastrand::u32(..)).ok_or(FailureReason::InvalidBackend)?;
+        let connection = self.connection.clone();
+        let worker = &connection.worker;
+        let session = worker.sessions.find(rule, &outgoing.parts.headers, &worker.view.borrow());
+        let reference = match &session {
+            Some(session) => session.reference,
+            None => rule.choose(fastrand::u32(..)).ok_or(FailureReason::InvalidBackend)?,
+        };
         let backend = self.backend(reference)?;
         *chosen = Some(reference);
         self.backend = Some(backend.clone());
@@ -233,8 +239,6 @@ impl Exchange {
             backend.counters.failures.count(FailureReason::PolicyRefused.name());
             return Err(FailureReason::PolicyRefused);
         }
-        let connection = self.connection.clone();
-        let worker = &connection.worker;
         let want = backend.want(self.needs_http2(rule), client_upgrade.is_some());
         (outgoing.body, outgoing.received) = self.body(rule, reference, context, &outgoing.parts, body, want);
         let route = Route {
@@ -243,12 +247,13 @@ impl Exchange {
             want,
             upgrade: client_upgrade.is_some(),
             host: context.host,
-            between: (connection.client, connection.local),
+            between: [&connection.client, &connection.local],
+            prefer: session.as_ref().map(|session| &session.address),
             once: rule.source.retry.as_ref().is_some_and(|retry| retry.attempts == 0),
         };
         let until = self.until(rule, &outgoing.parts);
         let idle = worker.deadlines.add();
-        let answered = {
+        let mut answered = {
             let idle = Idle { deadline: &idle, client: &connection };
             let mut forward = pin!(retry::forward(route, &rule.source, &mut self.trace, &idle, outgoing));
             retry::within(until, forward.as_mut()).await.unwrap_or_else(|| {
@@ -259,6 +264,17 @@ impl Exchange {
         self.idle = Some(idle);
         if let Some(successor) = self.trace.successor.take() {
             self.backend = Some(successor);
+        }
+        if let (Some(persistence), Some(identity), Some(endpoint)) =
+            (&rule.source.persistence, reference.identity, self.trace.endpoint)
+            && let Some((name, value)) = worker.sessions.answer(
+                persistence,
+                session.as_deref(),
+                (identity, endpoint),
+                connection.is_tls(),
+            )
+        {
+            answered.session = Some(Box::new((name, value)));
         }
         self.respond(answered, until, client_upgrade)
     }
@@ -313,7 +329,7 @@ impl Exchange {
         until: Option<Instant>,
         client_upgrade: Option<OnUpgrade>,
     ) -> Result<Outcome, FailureReason> {
-        let Answered { response, lease, until: attempt_until } = answered;
+        let Answered { response, lease, until: attempt_until, session } = answered;
         let (mut parts, body) = response.into_parts();
         let limits = HeaderLimits::from(&self.connection.worker.limits);
         if let Err(violation) = hygiene::check_response(&parts, client_upgrade.is_some(), limits) {
@@ -325,6 +341,13 @@ impl Exchange {
         }
         let backend_upgrade = parts.extensions.remove::<OnUpgrade>();
         hygiene::to_downstream(&mut parts, self.is_http2());
+        if let Some(session) = session {
+            let (name, value) = *session;
+            if name != http::header::SET_COOKIE {
+                parts.headers.remove(&name);
+            }
+            parts.headers.append(name, value);
+        }
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             return match (client_upgrade, backend_upgrade) {
                 (Some(client), Some(backend)) => {

@@ -11,7 +11,7 @@ use lasthop_dataplane_api::FailureReason;
 use lasthop_tls_verify::Retry;
 use smallvec::SmallVec;
 
-use super::{exchange::Trace, outgoing::Outgoing};
+use super::{exchange::Trace, outgoing::Outgoing, token::Authorization};
 use crate::{
     hygiene::{UpstreamForm, to_upstream},
     l4::proxy_header,
@@ -35,7 +35,9 @@ pub(super) struct Route<'a> {
     /// The request's host.
     pub host: &'a str,
     /// The client's address and the one it came to, for backends that want to be told.
-    pub between: (SocketAddr, SocketAddr),
+    pub between: [&'a SocketAddr; 2],
+    /// The endpoint of the client's session.
+    pub prefer: Option<&'a SocketAddr>,
     /// The rule wants nothing tried again, not even a connection.
     pub once: bool,
 }
@@ -53,11 +55,12 @@ pub(super) async fn attempt(
     let mut stale = 0;
     let mut endpoint = if search.backend.is_revoked() { search.follow(trace) } else { search.first() }?;
     loop {
+        let token = route.worker.tokens.of(&search.backend.hop).map_err(|reason| search.count(reason))?;
         trace.endpoint = Some(endpoint.address);
         let fresh = stale >= MOST_STALE;
         let acquired = {
             let header = match search.backend.proxy_protocol {
-                true => proxy_header(route.between.0, route.between.1),
+                true => proxy_header(*route.between[0], *route.between[1]),
                 false => Vec::new(),
             };
             let how = Acquire { want: route.want, host: route.host, header: &header, fresh };
@@ -85,6 +88,12 @@ pub(super) async fn attempt(
         let again = !route.once && (form.http2 || (lease.reused && outgoing.parts.method.is_idempotent()));
         let kept = if again { outgoing.keep() } else { None };
         to_upstream(&mut outgoing.parts, form);
+        let token = match token {
+            None => None,
+            Some(token) if form.tls => Some(Authorization::replace(&mut outgoing.parts.headers, token)),
+            // Cannot be: an endpoint of a hop with a policy has TLS.
+            Some(_) => return Err(search.count(FailureReason::NoBearerToken)),
+        };
         trace.sent = true;
         let sent = search.backend.until(UpstreamBackend::is_cut, pin!(lease.send(outgoing.take()))).await;
         let failed = match sent {
@@ -104,6 +113,8 @@ pub(super) async fn attempt(
             failed.unsent.is_none() && matches!(failed.progress, Progress::Unknown | Progress::Failed);
         if let Some(request) = failed.unsent {
             outgoing.put_back(*request);
+            // The next hop may be another's.
+            token.into_iter().for_each(|clients| clients.restore(&mut outgoing.parts.headers));
             if reused && stale < MOST_UNSENT {
                 stale += 1;
             } else {
@@ -134,7 +145,8 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn first(&self) -> Result<Rc<Endpoint>, FailureReason> {
-        self.backend.pick(&[]).ok_or_else(|| self.count(FailureReason::NoEndpoint))
+        let preferred = self.route.prefer.and_then(|address| self.backend.at(*address));
+        preferred.or_else(|| self.backend.pick(&[])).ok_or_else(|| self.count(FailureReason::NoEndpoint))
     }
 
     /// An endpoint of what replaced the backend, whose policy is trusted no longer.

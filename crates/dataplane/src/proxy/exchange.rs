@@ -198,6 +198,7 @@ pub(crate) fn is_upstream(reason: &FailureReason) -> bool {
     use FailureReason as R;
     match reason {
         R::PolicyRefused
+        | R::NoBearerToken
         | R::NoEndpoint
         | R::ConnectFailed
         | R::ConnectTimeout

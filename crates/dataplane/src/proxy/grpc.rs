@@ -105,6 +105,7 @@ fn status(reason: &FailureReason) -> (&'static str, &'static str) {
         // own deadline has not passed.
         R::InvalidBackend
         | R::PolicyRefused
+        | R::NoBearerToken
         | R::NoEndpoint
         | R::ConnectFailed
         | R::ConnectTimeout

@@ -72,7 +72,8 @@ pub(super) fn send(
                 want,
                 upgrade: false,
                 host: &host,
-                between,
+                between: [&between.0, &between.1],
+                prefer: None,
                 once: false,
             };
             let mut trace = Trace::default();

@@ -11,11 +11,15 @@ mod replay;
 mod request_body;
 mod response_body;
 mod retry;
+mod session;
+mod token;
 mod tunnel;
 
 pub(crate) use answer::{answer, unanswered};
 pub(crate) use exchange::is_upstream;
 pub(crate) use request_body::RequestBody;
+pub(crate) use session::{BackendIdentity, Sessions, identity};
+pub(crate) use token::BearerTokens;
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use http::Response;
+use http::{HeaderName, HeaderValue, Response};
 use hyper::body::Incoming;
 use lasthop_dataplane_api::{FailureReason, HttpRule};
 use tokio::time::Instant;
@@ -38,6 +38,8 @@ pub(super) struct Answered {
     pub lease: Lease,
     /// When the attempt must be over.
     pub until: Option<Instant>,
+    /// The field that tells the client its session.
+    pub session: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 /// Whether the rule may want to send a request again.
@@ -74,7 +76,7 @@ pub(super) async fn forward(
         };
         if !(failed && kept.is_some_and(|kept| outgoing.restore(*kept))) {
             let (response, lease) = result?;
-            return Ok(Answered { response, lease, until });
+            return Ok(Answered { response, lease, until, session: None });
         }
         drop(result);
         left -= 1;

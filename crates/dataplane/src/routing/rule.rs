@@ -5,7 +5,10 @@ use std::{ops::Deref, sync::Arc};
 use lasthop_dataplane_api::{BackendTarget, HttpRule};
 
 use super::condition::CompiledMatch;
-use crate::filters::CompiledFilters;
+use crate::{
+    filters::CompiledFilters,
+    proxy::{self, BackendIdentity},
+};
 
 /// A rule in the form that requests go through. It is immutable and holds nothing of a worker.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(crate) struct CompiledBackendRef {
     pub(crate) weight: u32,
     /// What happens to requests that go there, after the rule's own filters.
     pub(crate) filters: CompiledFilters,
+    /// What sessions know it by, if the rule has any.
+    pub(crate) identity: Option<BackendIdentity>,
 }
 
 impl CompiledRule {
@@ -51,6 +56,10 @@ impl CompiledRule {
                 target: backend.target.clone(),
                 weight: backend.weight,
                 filters: CompiledFilters::compile(&backend.filters),
+                identity: match (&source.persistence, &backend.target) {
+                    (Some(_), BackendTarget::Backend(key)) => Some(proxy::identity(key)),
+                    _ => None,
+                },
             })
             .collect();
         problems.extend(backends.iter().flat_map(|backend| backend.filters.problems().iter().cloned()));

@@ -61,6 +61,18 @@ pub(crate) enum AlpnChoice {
     ByPolicy,
 }
 
+impl Hop {
+    /// Whether nothing may be sent here but requests: the policy is refused, or asks for a bearer token with each of
+    /// them.
+    pub(crate) fn refuses_streams(&self) -> bool {
+        match self {
+            Self::Plaintext => false,
+            Self::Tls { policy, .. } => policy.settings().bearer_token.is_some(),
+            Self::Refused => true,
+        }
+    }
+}
+
 impl UpstreamBackend {
     /// A backend, as yet without endpoints.
     pub(crate) fn new(
@@ -137,6 +149,21 @@ impl UpstreamBackend {
             (AppProtocol::Unspecified, Hop::Tls { alpn: AlpnChoice::ByPolicy, .. }) => Want::Negotiated,
             (AppProtocol::Unspecified | AppProtocol::WebSocket | AppProtocol::WebSocketTls, _) => Want::Http1,
         }
+    }
+
+    /// The endpoint at an address, if it is there and has not failed lately.
+    pub(crate) fn at(&self, address: SocketAddr) -> Option<Rc<Endpoint>> {
+        let endpoints = self.endpoints.borrow();
+        endpoints.iter().find(|endpoint| endpoint.address == address && endpoint.is_up()).cloned()
+    }
+
+    /// As [`pick`](Self::pick), of the other family than the last one if there is such a one that has not failed lately.
+    pub(crate) fn pick_across(&self, tried: &[SocketAddr], last: SocketAddr) -> Option<Rc<Endpoint>> {
+        let endpoints = self.endpoints.borrow();
+        let mut across = endpoints.iter().filter(|endpoint| {
+            endpoint.address.is_ipv4() != last.is_ipv4() && endpoint.is_up() && !tried.contains(&endpoint.address)
+        });
+        across.next().cloned().or_else(|| self.pick(tried))
     }
 
     /// An endpoint for the next attempt: of two random ones that with fewer requests under way; one that failed

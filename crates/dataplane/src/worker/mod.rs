@@ -27,8 +27,9 @@ pub(crate) use update::{BackendPlan, HopPlan, PortPlan, WorkerUpdate};
 pub(crate) use view::{ListenerView, PortKey, PortTls, View};
 
 use crate::{
-    Limits,
+    Limits, NativeOptions,
     metrics::{Metrics, RequestCounters, WorkerCounters},
+    proxy::{BearerTokens, Sessions},
     upstream::{Endpoint, UpstreamBackend},
 };
 use clock::Deadlines;
@@ -44,6 +45,8 @@ pub(crate) struct Worker {
     pub metrics: Arc<Metrics>,
     pub counters: Arc<WorkerCounters>,
     pub deadlines: Rc<Deadlines>,
+    pub sessions: Arc<Sessions>,
+    pub tokens: BearerTokens,
     /// What requests are served by.
     pub view: RefCell<View>,
     /// The endpoints of all backends, by the policy they are reached under.
@@ -125,10 +128,11 @@ impl Worker {
     pub(crate) fn new(
         index: usize,
         peers: Arc<[Peer]>,
-        limits: Limits,
-        access_log: Arc<dyn AccessLog>,
+        options: NativeOptions,
         metrics: Arc<Metrics>,
+        sessions: Arc<Sessions>,
     ) -> Self {
+        let NativeOptions { limits, access_log, bearer_tokens, .. } = options;
         let counters = metrics.workers.get(index).cloned().unwrap_or_default();
         // A header map holds 24,576 fields and panics for more.
         let header_fields = limits.header_fields.min(MOST_FIELDS);
@@ -155,6 +159,8 @@ impl Worker {
             metrics,
             counters,
             deadlines: Rc::default(),
+            sessions,
+            tokens: BearerTokens::new(bearer_tokens),
             view: RefCell::default(),
             endpoints: RefCell::default(),
             retired: RefCell::default(),

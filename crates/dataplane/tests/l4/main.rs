@@ -58,7 +58,7 @@ async fn proxy(
     change: impl FnOnce(&mut Snapshot, u16),
 ) -> Proxy {
     let log = Arc::new(Log::default());
-    let options = NativeOptions { workers, tls_stack: stack, access_log: log.clone(), limits };
+    let options = NativeOptions { workers, tls_stack: stack, access_log: log.clone(), limits, session_key: None, bearer_tokens: None };
     let dataplane = Arc::new(NativeDataplane::new(options).unwrap());
     let mut proxy = Proxy { dataplane, snapshot: Snapshot::default(), log, port: free_port() };
     let port = proxy.port;

@@ -92,7 +92,7 @@ impl Proxy {
 
     pub fn empty(workers: usize, limits: Limits) -> Self {
         let log = Arc::new(Log::default());
-        let options = NativeOptions { workers, tls_stack: stack(), access_log: log.clone(), limits };
+        let options = NativeOptions { workers, tls_stack: stack(), access_log: log.clone(), limits, session_key: None, bearer_tokens: None };
         let dataplane = Arc::new(NativeDataplane::new(options).unwrap());
         Self { dataplane, snapshot: Snapshot::default(), log, port: 0 }
     }

@@ -50,7 +50,7 @@ on_each_stack! {
 async fn proxy(stack: TlsStack, workers: usize, change: impl FnOnce(&mut Snapshot)) -> Proxy {
     let log = Arc::new(Log::default());
     let options =
-        NativeOptions { workers, tls_stack: stack, access_log: log.clone(), limits: Limits::default() };
+        NativeOptions { workers, tls_stack: stack, access_log: log.clone(), limits: Limits::default(), session_key: None, bearer_tokens: None };
     let dataplane = Arc::new(NativeDataplane::new(options).unwrap());
     let mut proxy = Proxy { dataplane, snapshot: Snapshot::default(), log, port: free_port() };
     let port = proxy.port;

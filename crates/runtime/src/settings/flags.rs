@@ -75,4 +75,12 @@ pub struct Flags {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_insecure_verify: Option<bool>,
+    /// Secret (32 bytes or more) that clients' sessions are sealed with; the same for all replicas
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_key_file: Option<PathBuf>,
+    /// Folder whose files hold the tokens that policies send to backends (lasthop.dev/bearer-token)
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bearer_token_directory: Option<PathBuf>,
 }

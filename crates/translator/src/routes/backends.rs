@@ -11,7 +11,8 @@ use crate::{
     grants::{self, Referent, Referrer},
     names,
     problem::Problem,
-    services::{app_protocol, port, udp_message, udp_policy},
+    services::{app_protocol, port, token_policy, udp_message, udp_policy},
+    tls_policies::OPTION_PREFIX,
 };
 
 impl Scope<'_, '_> {
@@ -100,6 +101,16 @@ impl Scope<'_, '_> {
             }
         } else {
             self.check_protocol(app_protocol(port), &name, port.name.as_deref(), field)?;
+            if self.route.kind == RouteKind::TCPRoute
+                && let Some(policy) = token_policy(self.reader, &name, port.name.as_deref())
+            {
+                // It keeps its place; the dataplane opens no connection.
+                let message = format!(
+                    "{field}: BackendTLSPolicy {policy} asks for a bearer token with each request, and a TCPRoute has \
+                     none; use another policy or take {OPTION_PREFIX}bearer-token out of its spec.options"
+                );
+                self.unresolved(Problem::new("UnsupportedProtocol", message));
+            }
         }
         Ok(EndpointsKey { kind: BackendKind::Service, object: name, port: number, transport })
     }

@@ -122,6 +122,17 @@ pub(crate) fn udp_policy<'a>(
     claims.of_port(port).or_else(whole)
 }
 
+/// The policy of a port, if it asks for a bearer token: only requests can carry one.
+pub(crate) fn token_policy<'a>(
+    reader: &Reader<'a>,
+    name: &ObjectName,
+    port: Option<&str>,
+) -> Option<&'a ObjectName> {
+    let policy = reader.claims(name)?.winner(port)?;
+    let compiled = reader.policy(policy)?.compiled.as_ref().ok()?;
+    compiled.policy.settings().bearer_token.as_ref().map(|_| policy)
+}
+
 /// Why a UDP hop under a policy is refused.
 pub(crate) fn udp_message(policy: &ObjectName, service: &ObjectName) -> String {
     format!(

@@ -4,6 +4,6 @@ mod backend;
 mod endpoints;
 mod ports;
 
-pub(crate) use backend::{backend, udp_message, udp_policy};
+pub(crate) use backend::{backend, token_policy, udp_message, udp_policy};
 pub(crate) use endpoints::endpoints;
 pub(crate) use ports::{app_protocol, is_tcp, is_udp, port, ports};

@@ -54,7 +54,24 @@ fn what_an_option_says_is_what_the_policy_carries() {
     assert_eq!(settings("lasthop.dev/verify-depth: '2'").peer.max_depth, Some(2));
     let pins = settings("lasthop.dev/spki-pins: 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA='");
     assert_eq!(pins.peer.pins[0].0, [0; 32]);
+    let token = settings("lasthop.dev/bearer-token: shop.token-1");
+    assert_eq!(token.bearer_token.as_deref(), Some("shop.token-1"));
     settings("example.com/whatever: x");
+}
+
+#[test]
+fn a_token_goes_to_a_backend_that_proves_its_name_only() {
+    for bad in ["''", "../ca", "a/b", ".data", "'a b'", "a%2f"] {
+        let message = refused(options(), &format!("lasthop.dev/bearer-token: {bad}"));
+        assert!(message.starts_with("spec.options[lasthop.dev/bearer-token]: "), "{message}");
+    }
+    for mode in ["chain", "none"] {
+        let leave = Options { allow_insecure_verify: true, ..options() };
+        let message = refused(leave, &format!("lasthop.dev/bearer-token: a, lasthop.dev/verify: {mode}"));
+        assert!(message.contains("proves its name"), "{message}");
+    }
+    let plain = settings("lasthop.dev/min-version: '1.2'");
+    assert_eq!(plain.bearer_token, None);
 }
 
 #[test]

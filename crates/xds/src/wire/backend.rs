@@ -43,6 +43,7 @@ struct WirePolicy {
     groups: Vec<Group>,
     alpn: Vec<Arc<str>>,
     resumption: bool,
+    bearer_token: Option<Arc<str>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -113,6 +114,7 @@ fn encode_policy(policy: &UpstreamTlsPolicy, blobs: &mut Vec<Blob>) -> WirePolic
         groups,
         alpn,
         resumption,
+        bearer_token,
     } = policy.settings();
     WirePolicy {
         id: hex(&policy.id().content()),
@@ -132,6 +134,7 @@ fn encode_policy(policy: &UpstreamTlsPolicy, blobs: &mut Vec<Blob>) -> WirePolic
         groups: groups.clone(),
         alpn: alpn.clone(),
         resumption: *resumption,
+        bearer_token: bearer_token.clone(),
     }
 }
 
@@ -148,6 +151,7 @@ fn decode_policy(wire: WirePolicy, blobs: &Blobs) -> Result<UpstreamTlsPolicy, D
         groups,
         alpn,
         resumption,
+        bearer_token,
     } = wire;
     let settings = UpstreamTlsSettings {
         peer: decode_peer(peer, blobs)?,
@@ -163,6 +167,7 @@ fn decode_policy(wire: WirePolicy, blobs: &Blobs) -> Result<UpstreamTlsPolicy, D
         groups,
         alpn,
         resumption,
+        bearer_token,
     };
     let policy = UpstreamTlsPolicy::new(source, settings);
     if hex(&policy.id().content()) == id { Ok(policy) } else { Err(DecodeError::WrongId(id)) }

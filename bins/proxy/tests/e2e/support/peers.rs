@@ -60,7 +60,7 @@ http {{
   server {{
     listen 127.0.0.1:{port} ssl http2;
     ssl_certificate {}; ssl_certificate_key {}; ssl_protocols TLSv1.2 TLSv1.3; {clients}
-    location / {{ return 200 \"nginx $server_protocol $ssl_protocol $ssl_server_name [$ssl_client_s_dn]\"; }}
+    location / {{ return 200 \"nginx $server_protocol $ssl_protocol $ssl_server_name [$ssl_client_s_dn] $http_authorization\"; }}
   }}
 }}
 ",

@@ -15,6 +15,7 @@
 //! | `require-hostname` | `true`, `false`: whether the host name counts beside `subjectAltNames` |
 //! | `verify-depth` | the most intermediate certificates, 0 to 16 |
 //! | `session-resumption` | `true`, `false` |
+//! | `bearer-token` | the name of a token of the proxy's; sent where the backend proves its name |
 
 mod material;
 mod peer;
@@ -33,6 +34,7 @@ pub(crate) const OPTION_PREFIX: &str = "lasthop.dev/";
 
 const KNOWN: &[&str] = &[
     "alpn",
+    "bearer-token",
     "ca-key",
     "cipher-suites",
     "client-certificate-ref",
@@ -80,6 +82,7 @@ pub(super) fn apply(
             // Read with the anchors, by `ca_keys`.
             "ca-key" => Ok(()),
             "require-hostname" => switch(value).map(|on| more.require_hostname = on),
+            "bearer-token" => protocol::token(value).map(|token| settings.bearer_token = Some(token)),
             "session-resumption" => switch(value).map(|on| settings.resumption = on),
             "sni" => peer::sni(value, settings),
             "subject-ip-sans" => peer::addresses(value).map(|found| settings.peer.identities.extend(found)),
@@ -107,6 +110,12 @@ pub(super) fn apply(
     if more.require_hostname && settings.peer.mode != VerifyMode::Full {
         let message = format!("means nothing where {OPTION_PREFIX}verify takes any name; remove one of them");
         return Err(invalid(&format!("{OPTION_PREFIX}require-hostname"), &message));
+    }
+    if settings.bearer_token.is_some() && settings.peer.mode != VerifyMode::Full {
+        let message = format!(
+            "is only sent to a backend that proves its name, and {OPTION_PREFIX}verify takes any; remove one of them"
+        );
+        return Err(invalid(&format!("{OPTION_PREFIX}bearer-token"), &message));
     }
     Ok(more)
 }

@@ -73,6 +73,15 @@ pub(super) fn alpn(value: &str) -> Result<Vec<Arc<str>>, String> {
     Ok(protocols)
 }
 
+/// The name of a token: that of a file, without a folder.
+pub(super) fn token(value: &str) -> Result<Arc<str>, String> {
+    let valid = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.');
+    if value.is_empty() || value.len() > 253 || value.starts_with('.') || !value.bytes().all(valid) {
+        return Err(format!("{value:?} is no name of a token; use letters, digits, '-', '_' and '.'"));
+    }
+    Ok(value.into())
+}
+
 fn is_tls13(suite: CipherSuite) -> bool {
     matches!(
         suite,
