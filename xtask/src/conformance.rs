@@ -53,6 +53,9 @@ pub(crate) struct Options {
     /// Take the binaries as they are
     #[arg(long)]
     no_build: bool,
+    /// Take the binaries of this folder, as they are
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["build", "no_build"])]
+    binaries: Option<PathBuf>,
     /// The manifests to install [default: those of `cargo xtask manifests`]
     #[arg(long, value_name = "FILE")]
     manifests: Option<PathBuf>,

@@ -62,8 +62,9 @@ fn manifests(options: &Options) -> Result<String, String> {
 /// The program's binary, built unless it shall not be.
 fn binary(options: &Options, program: &str) -> Result<PathBuf, String> {
     let folder = root().join("bins").join(program.trim_start_matches("lasthop-"));
-    let binary = root().join("target").join(options.build.folder()).join(program);
-    if !options.no_build {
+    let built = root().join("target").join(options.build.folder());
+    let binary = options.binaries.as_ref().unwrap_or(&built).join(program);
+    if !options.no_build && options.binaries.is_none() {
         if !folder.join("Cargo.toml").is_file() {
             return Err(format!("there is no {program} yet: {} is missing", folder.display()));
         }
