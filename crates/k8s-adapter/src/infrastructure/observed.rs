@@ -23,6 +23,7 @@ type ParametersByName = BTreeMap<(String, String), Result<Arc<LasthopParameters>
 pub struct Observed {
     known: Mutex<Known>,
     changed: Notify,
+    failed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +34,7 @@ struct Known {
     listeners: BTreeMap<ObjectName, BTreeMap<ListenerKey, Port>>,
     versions: BTreeMap<ResourceKind, &'static str>,
     touched: BTreeSet<ObjectName>,
+    failures: BTreeMap<ObjectName, Arc<str>>,
 }
 
 /// What is to be done about a Gateway.
@@ -141,6 +143,30 @@ impl Observed {
         }
         drop(known);
         self.changed.notify_one();
+    }
+
+    /// Notes why what is to stand for a Gateway cannot be applied, or that it could.
+    pub(super) fn set_failure(&self, gateway: &ObjectName, why: Option<&str>) {
+        let mut known = self.known();
+        let changed = match why {
+            Some(why) if known.failures.get(gateway).is_some_and(|known| &**known == why) => false,
+            Some(why) => known.failures.insert(gateway.clone(), why.into()).is_none_or(|_| true),
+            None => known.failures.remove(gateway).is_some(),
+        };
+        drop(known);
+        if changed {
+            self.failed.notify_one();
+        }
+    }
+
+    /// Waits until something else cannot be applied.
+    pub(crate) async fn failures_changed(&self) {
+        self.failed.notified().await;
+    }
+
+    /// Why what is to stand for a Gateway cannot be applied.
+    pub(crate) fn failure(&self, gateway: &ObjectName) -> Option<Arc<str>> {
+        self.known().failures.get(gateway).cloned()
     }
 
     /// Waits until something may have to be done.

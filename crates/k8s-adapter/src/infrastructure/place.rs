@@ -133,6 +133,7 @@ impl Placer {
                 Some(done) = work.join_next() => {
                     let Ok(Done { gateway, failed }) = done else { continue };
                     busy.remove(&gateway);
+                    self.observed.set_failure(&gateway, failed.as_deref());
                     if let Some(why) = failed {
                         tracing::error!(%gateway, "what stands for the Gateway cannot be applied: {why}");
                         again.insert(gateway, Instant::now() + AGAIN);

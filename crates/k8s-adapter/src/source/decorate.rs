@@ -9,9 +9,11 @@ use std::{
 use lasthop_api_model::{
     Gateway, GatewayClass, Installation, Parameters, Resource, ResourceKey, ResourceKind,
 };
+use lasthop_dataplane_api::ObjectName;
 use serde_json::Value;
 
 use super::proxies::Proxies;
+use crate::infrastructure::Observed;
 use crate::parameters::{self, LasthopParameters};
 
 /// The annotation that the API's CRDs carry their version in.
@@ -29,12 +31,13 @@ pub(super) struct Decorations {
     /// Gateways of every class: it is not known yet which classes are ours.
     gateways: BTreeMap<ResourceKey, Arc<Gateway>>,
     proxies: Proxies,
+    observed: Arc<Observed>,
     /// GatewayClasses that are ours.
     classes: BTreeMap<ResourceKey, Arc<GatewayClass>>,
 }
 
 impl Decorations {
-    pub(super) fn new(controller: &str) -> Self {
+    pub(super) fn new(controller: &str, observed: Arc<Observed>) -> Self {
         Self {
             controller: controller.to_owned(),
             parameters: BTreeMap::new(),
@@ -42,6 +45,7 @@ impl Decorations {
             installation: Arc::default(),
             gateways: BTreeMap::new(),
             proxies: Proxies::default(),
+            observed,
             classes: BTreeMap::new(),
         }
     }
@@ -136,7 +140,7 @@ impl Decorations {
     }
 
     /// The objects that have to say something else now.
-    fn judge_all(&mut self) -> Vec<Resource> {
+    pub(super) fn judge_all(&mut self) -> Vec<Resource> {
         let mut changed: Vec<Resource> = Vec::new();
         for (key, old) in self.gateways.clone() {
             let mut new = old.clone();
@@ -159,7 +163,8 @@ impl Decorations {
 
     fn judge_gateway(&self, gateway: &mut Arc<Gateway>) {
         let namespace = namespace(gateway).to_owned();
-        let trouble = self.proxies.trouble(&namespace, name(&gateway.metadata));
+        let own = ObjectName::new(namespace.as_str(), name(&gateway.metadata));
+        let trouble = self.observed.failure(&own).or_else(|| self.proxies.trouble(&namespace, &own.name));
         if gateway.spec.trouble != trouble {
             Arc::make_mut(gateway).spec.trouble = trouble;
         }

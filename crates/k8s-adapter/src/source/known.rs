@@ -65,7 +65,7 @@ impl Known {
             |watched| Watch { watched, progress: Progress::Waiting, lost: false, objects: HashMap::new() };
         Self {
             watches: everything.into_iter().map(watch).collect(),
-            decorations: Decorations::new(controller),
+            decorations: Decorations::new(controller, observed.clone()),
             observed,
             pending: BTreeMap::new(),
             problems: BTreeMap::new(),
@@ -126,6 +126,12 @@ impl Known {
             (Kind::Definitions, seen) => self.definitions(index, seen),
             (Kind::Proxies, seen) => self.proxies(index, seen),
         }
+    }
+
+    /// Something else cannot be applied that is to stand for Gateways.
+    pub(super) fn failures_changed(&mut self) {
+        let changed = self.decorations.judge_all();
+        self.give_out(changed);
     }
 
     fn all(&mut self, index: usize, kind: ResourceKind, version: &str, objects: Vec<Value>) {

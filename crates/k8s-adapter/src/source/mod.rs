@@ -47,6 +47,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct KubeSource {
     messages: mpsc::Receiver<Message>,
     known: Known,
+    observed: Arc<Observed>,
     told: bool,
     // Ends the watches when the source goes.
     _watches: JoinSet<()>,
@@ -62,14 +63,16 @@ impl KubeSource {
         for (index, watched) in everything.iter().enumerate() {
             watches.spawn(watch::follow(client.clone(), index, watched.clone(), sender.clone()));
         }
-        let known = Known::new(everything, controller, observed);
-        Self { messages, known, told: false, _watches: watches }
+        let known = Known::new(everything, controller, observed.clone());
+        Self { messages, known, observed, told: false, _watches: watches }
     }
 
     /// Waits for a message, and takes over those that wait behind it.
     async fn take(&mut self) -> Option<()> {
-        let message = self.messages.recv().await?;
-        self.known.take(message);
+        tokio::select! {
+            message = self.messages.recv() => self.known.take(message?),
+            () = self.observed.failures_changed() => self.known.failures_changed(),
+        }
         for _ in 0..TOGETHER {
             let Ok(message) = self.messages.try_recv() else { break };
             self.known.take(message);

@@ -72,11 +72,17 @@ fn why_stuck(pod: &Value) -> Option<String> {
     if pod.pointer("/metadata/deletionTimestamp").is_some() {
         return None;
     }
-    let waiting =
-        list(pod, "/status/containerStatuses").iter().filter_map(|status| status.pointer("/state/waiting"));
-    let stuck = waiting.into_iter().find(|waiting| STUCK.contains(&text(waiting, "reason")));
-    if let Some(waiting) = stuck {
-        return Some(format!("{}: {}", text(waiting, "reason"), text(waiting, "message")));
+    let containers = list(pod, "/status/containerStatuses").iter();
+    let mut waiting = containers.filter_map(|status| Some((status, status.pointer("/state/waiting")?)));
+    if let Some((status, waiting)) = waiting.find(|(_, waiting)| STUCK.contains(&text(waiting, "reason"))) {
+        // What Kubernetes says of these changes with every attempt.
+        return Some(match text(waiting, "reason") {
+            "ErrImagePull" | "ImagePullBackOff" => {
+                format!("ImagePullBackOff: the image {} cannot be pulled", text(status, "image"))
+            }
+            "CrashLoopBackOff" => "CrashLoopBackOff: it ends again and again; see its log".to_owned(),
+            reason => format!("{reason}: {}", text(waiting, "message")),
+        });
     }
     let unscheduled = list(pod, "/status/conditions").iter().find(|condition| {
         text(condition, "type") == "PodScheduled" && text(condition, "reason") == "Unschedulable"
@@ -99,14 +105,14 @@ mod tests {
         let mut proxies = Proxies::default();
         let waits = |reason: &str| {
             pod(
-                json!({"containerStatuses": [{"state": {"waiting": {"reason": reason, "message": "no such image"}}}]}),
+                json!({"containerStatuses": [{"state": {"waiting": {"reason": reason, "message": "no"}}, "image": "none:1"}]}),
             )
         };
         assert!(!proxies.put(&waits("ContainerCreating")), "it is on its way");
         assert!(proxies.put(&waits("ImagePullBackOff")));
-        assert!(!proxies.put(&waits("ImagePullBackOff")), "nothing new");
+        assert!(!proxies.put(&waits("ErrImagePull")), "nothing new");
         let said = proxies.trouble("infra", "edge").unwrap();
-        assert!(said.contains("infra/edge-1") && said.contains("ImagePullBackOff: no such image"), "{said}");
+        assert!(said.contains("infra/edge-1") && said.contains("image none:1 cannot be pulled"), "{said}");
         assert_eq!((proxies.trouble("infra", "other"), proxies.trouble("far", "edge")), (None, None));
         assert!(proxies.put(&pod(json!({"containerStatuses": [{"state": {"running": {}}}]}))));
         assert_eq!(proxies.trouble("infra", "edge"), None);

@@ -4,9 +4,8 @@
 //! objects at a time, no faster than the API server should be asked, tried again until it is there. The loop never waits
 //! for it.
 //!
-//! Proxies tell what they serve to the replica they are connected to, which need not be the leader. So each replica writes
-//! whether its own proxies serve, into a status that the leader wrote, whenever that changed ([`word`]); and a leader that
-//! has heard nothing of a Gateway's proxies leaves what another replica heard.
+//! Proxies tell every replica what they serve, but a replica that has just begun has not heard of them: it leaves what they
+//! said before ([`word`]).
 
 mod merge;
 mod queue;

@@ -9,8 +9,6 @@ use lasthop_api_model::ResourceKey;
 use lasthop_translator::Status;
 use tokio::sync::Notify;
 
-use super::word;
-
 /// The newest status of every object, and which of them are to be written, the longest waiting first.
 #[derive(Debug, Default)]
 pub struct Queue {
@@ -25,8 +23,6 @@ struct State {
     waiting: HashSet<ResourceKey>,
     /// Being written; another word about them waits until that is over.
     busy: HashSet<ResourceKey>,
-    /// Of which the proxies of this replica said something new.
-    told: VecDeque<ResourceKey>,
 }
 
 impl Queue {
@@ -42,11 +38,7 @@ impl Queue {
     /// Has a status written. A later one of the same object takes its place.
     pub(super) fn put(&self, key: ResourceKey, status: Status) {
         let mut state = self.state();
-        let said = word::of(&status);
-        let before = state.newest.insert(key.clone(), Arc::new(status));
-        if !said.is_empty() && before.is_none_or(|before| word::of(&before) != said) {
-            state.told.push_back(key.clone());
-        }
+        state.newest.insert(key.clone(), Arc::new(status));
         state.line_up(key);
         drop(state);
         self.filled.notify_one();
@@ -90,38 +82,6 @@ impl Queue {
             }
             filled.await;
         }
-    }
-
-    /// The next status of which the proxies of this replica said something new. It is busy until [`Queue::done`].
-    pub(super) async fn next_told(&self) -> (ResourceKey, Arc<Status>) {
-        loop {
-            let filled = self.filled.notified();
-            {
-                let mut state = self.state();
-                while let Some(key) = state.told.pop_front() {
-                    if let Some(status) = state.newest.get(&key).cloned() {
-                        state.busy.insert(key.clone());
-                        return (key, status);
-                    }
-                }
-            }
-            filled.await;
-        }
-    }
-
-    /// What the proxies said is to be written again, unless the object is gone.
-    pub(super) fn tell_again(&self, key: ResourceKey) {
-        let mut state = self.state();
-        if state.newest.get(&key).is_some_and(|status| !word::of(status).is_empty()) {
-            state.told.push_back(key);
-            drop(state);
-            self.filled.notify_one();
-        }
-    }
-
-    /// Nothing that was told so far is told again: everything is written anyway.
-    pub(super) fn forget_told(&self) {
-        self.state().told.clear();
     }
 
     /// A status was written, or could not be.

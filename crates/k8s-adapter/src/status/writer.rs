@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout},
 };
 
-use super::{Queue, merge, word};
+use super::{Queue, merge};
 use crate::{
     infrastructure::Observed,
     leader::Leadership,
@@ -27,8 +27,6 @@ const PACE: Duration = Duration::from_millis(2);
 const REQUEST: Duration = Duration::from_secs(10);
 /// So often a conflict is tried again at once; then it waits like every failure.
 const CONFLICTS: usize = 5;
-/// For the leader to write of a new generation.
-const SOON: Duration = Duration::from_millis(200);
 /// After a failure.
 const AGAIN: Duration = Duration::from_secs(1);
 /// After a failure that only somebody else can mend.
@@ -43,21 +41,10 @@ pub struct Writer {
     leadership: Leadership,
 }
 
-/// Which part this replica plays.
-#[derive(Clone, Copy)]
-enum Role<'a> {
-    /// It writes everything, as this controller.
-    Leader(&'a str),
-    /// It writes what its own proxies say.
-    Follower,
-}
-
 /// What came of a write.
 enum Outcome {
     /// It is there, or there is nothing to write.
     Done,
-    /// The leader has to write first.
-    Wait,
     /// It is to be tried again after this time.
     Again(Duration, String),
 }
@@ -75,58 +62,44 @@ impl Writer {
     }
 
     /// Works until the task ends.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let mut pace = interval(PACE);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let leads = self.leadership.holds();
-            if leads {
-                self.queue.forget_told();
-                self.queue.put_all();
-            }
-            let mut leadership = self.leadership.clone();
-            // What is being written ends with the part that is played: whoever leads then writes it anew.
+            self.leadership.gained().await;
+            self.queue.put_all();
+            let mut lost = self.leadership.clone();
+            // What is being written ends with the leadership: whoever leads then writes it anew.
             let mut work = JoinSet::new();
             tokio::select! {
-                () = async { if leads { leadership.lost().await } else { leadership.gained().await } } => {}
-                () = self.write(leads, &mut pace, &mut work) => {}
+                () = lost.lost() => {}
+                () = self.write(&mut pace, &mut work) => {}
             }
             work.shutdown().await;
         }
     }
 
-    /// Writes everything, or, while another replica leads, what the proxies of this one say.
-    async fn write(&self, leads: bool, pace: &mut Interval, work: &mut JoinSet<()>) {
+    async fn write(&self, pace: &mut Interval, work: &mut JoinSet<()>) {
         let slots = Arc::new(Semaphore::new(AT_ONCE));
         loop {
             let Ok(slot) = slots.clone().acquire_owned().await else { return };
-            let (key, status) = match leads {
-                true => self.queue.next().await,
-                false => self.queue.next_told().await,
-            };
+            let (key, status) = self.queue.next().await;
             pace.tick().await;
             while work.try_join_next().is_some() {}
             let (client, controller) = (self.client.clone(), self.controller.clone());
             let (queue, observed) = (self.queue.clone(), self.observed.clone());
             work.spawn(async move {
-                let role = if leads { Role::Leader(&controller) } else { Role::Follower };
                 let busy = Busy { queue: &queue, key: &key };
-                let outcome = match timeout(REQUEST, write(&client, role, &observed, &key, &status)).await {
+                let outcome = match timeout(REQUEST, write(&client, &controller, &observed, &key, &status)).await {
                     Ok(outcome) => outcome,
                     Err(_) => Outcome::Again(AGAIN, "the API server did not answer in time".to_owned()),
                 };
                 drop(busy);
                 drop(slot);
-                if let Outcome::Wait = outcome {
-                    sleep(SOON).await;
-                    queue.tell_again(key);
-                } else if let Outcome::Again(after, why) = outcome {
+                if let Outcome::Again(after, why) = outcome {
                     tracing::warn!(object = %key, again_s = after.as_secs_f64(), "the status could not be written: {why}");
                     sleep(after).await;
-                    match leads {
-                        true => queue.again(key),
-                        false => queue.tell_again(key),
-                    }
+                    queue.again(key);
                 }
             });
         }
@@ -148,7 +121,7 @@ impl Drop for Busy<'_> {
 /// Reads the object, puts our words between those of others, and writes it under the version that was read.
 async fn write(
     client: &Client,
-    role: Role<'_>,
+    controller: &str,
     observed: &Observed,
     key: &ResourceKey,
     status: &Status,
@@ -162,14 +135,7 @@ async fn write(
             Err(error) => return failed(&error),
         };
         let (old, now) = (object.data.get("status"), Timestamp::now());
-        let merged = match role {
-            Role::Leader(controller) => merge::merge(old, status, controller, now),
-            Role::Follower => word::merge(old, status, now),
-        };
-        let Some(merged) = merged else {
-            let waits = matches!(role, Role::Follower) && word::waits(old, status);
-            return if waits { Outcome::Wait } else { Outcome::Done };
-        };
+        let Some(merged) = merge::merge(old, status, controller, now) else { return Outcome::Done };
         let Some(data) = object.data.as_object_mut() else { return Outcome::Done };
         data.insert("status".to_owned(), merged);
         match api.replace_status(&key.name, &PostParams::default(), &object).await {

@@ -41,7 +41,7 @@ pub(crate) fn gateway_status(reader: &Reader<'_>, name: &ObjectName) -> Option<G
         // Said only while nothing is known of what they serve: others may be at work.
         let programmed = verdicts.iter_mut().find(|verdict| verdict.aspect == types::PROGRAMMED);
         if let (Some(programmed), Some(trouble)) = (programmed, &gateway.spec.trouble)
-            && programmed.status == "Unknown"
+            && matches!(&*programmed.reason, "Pending" | "AddressNotAssigned")
         {
             *programmed = Verdict::no(types::PROGRAMMED, "NoResources", trouble.to_string());
         }

@@ -109,6 +109,10 @@ spec: {controllerName: lasthop.dev/gateway}
 fn proxies_that_cannot_run_are_said_until_they_speak() {
     let mut world = world();
     let balancer = service("status: {loadBalancer: {ingress: [{ip: 192.0.2.9}]}}\n");
+    let Resource::Gateway(mut gateway) = objects(GATEWAY).remove(0) else { panic!("no Gateway") };
+    Arc::make_mut(&mut gateway).spec.trouble = Some("Service gw-lasthop: quota exceeded".into());
+    world.put(gateway.into());
+    assert_eq!(world.gateway("gw")[1], "Programmed=False/NoResources");
     world.apply(&[GATEWAY, &balancer]);
     assert_eq!(world.gateway("gw")[1], "Programmed=Unknown/Pending");
     let Resource::Gateway(mut gateway) = objects(GATEWAY).remove(0) else { panic!("no Gateway") };
