@@ -22,6 +22,7 @@ mod hostile;
 mod layer4;
 mod lifecycle;
 mod limits;
+mod listeners;
 mod peers;
 mod persistence;
 mod policies;

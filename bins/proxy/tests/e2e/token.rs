@@ -136,6 +136,8 @@ fn no_token_no_request(stack: Stack) {
     let proxy = start(stack, &site, volume.path(), &[]);
     let fails = |version: &str, text: Option<&str>, path: &str| {
         volume.put(version, text);
+        // What was read counts for a second.
+        std::thread::sleep(std::time::Duration::from_millis(1100));
         let failed = within(PATIENCE, || {
             let answer = site.curl("shop.test", path, &CLIENTS[..2]);
             (answer.status == 502).then_some(answer)
