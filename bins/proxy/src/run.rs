@@ -168,6 +168,11 @@ impl Proxy {
             limits: limits::limits(&settings.limits, open_files),
             session_key: settings.session_key_file.as_deref().map(session_key).transpose()?,
             bearer_tokens: settings.bearer_token_directory.clone(),
+            resolver: ResolverOptions {
+                servers: settings.resolver.0.clone(),
+                allow_local: settings.resolver_allow_local,
+                max_stale: settings.resolver_max_stale.0,
+            },
         };
         let dataplane = Arc::new(NativeDataplane::new(options)?);
         metrics.register(Box::new(dataplane.collector()))?;

@@ -17,6 +17,8 @@ pub enum FailureReason {
     NoBearerToken,
     /// No endpoint is ready: 503.
     NoEndpoint,
+    /// The backend's name has no address that may be connected to, or nobody answers for it: 503.
+    NameNotResolved,
     /// No connection could be made: 502.
     ConnectFailed,
     /// Connecting took too long: 504.
@@ -71,6 +73,7 @@ impl FailureReason {
             Self::PolicyRefused => "PolicyRefused",
             Self::NoBearerToken => "NoBearerToken",
             Self::NoEndpoint => "NoEndpoint",
+            Self::NameNotResolved => "NameNotResolved",
             Self::ConnectFailed => "ConnectFailed",
             Self::ConnectTimeout => "ConnectTimeout",
             Self::UpstreamTls(error) | Self::DownstreamTls(error) => error.reason(),
@@ -106,7 +109,7 @@ impl FailureReason {
             | Self::UpstreamReset
             | Self::TrustRevoked
             | Self::UpstreamProtocol => 502,
-            Self::NoEndpoint | Self::Overloaded | Self::TooManySessions => 503,
+            Self::NoEndpoint | Self::NameNotResolved | Self::Overloaded | Self::TooManySessions => 503,
             Self::ConnectTimeout | Self::RequestTimeout | Self::BackendTimeout => 504,
             Self::BadRequest
             | Self::DownstreamTls(_)

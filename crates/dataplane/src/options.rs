@@ -5,6 +5,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use aws_lc_rs::{digest, rand};
 use lasthop_dataplane_api::{AccessLog, TlsStack};
 
+use crate::ResolverOptions;
 
 /// What a native dataplane is started with.
 #[derive(Clone)]
@@ -21,6 +22,8 @@ pub struct NativeOptions {
     pub session_key: Option<SessionKey>,
     /// The folder whose files hold the tokens that policies send to backends, by name.
     pub bearer_tokens: Option<PathBuf>,
+    /// How names of backends are resolved.
+    pub resolver: ResolverOptions,
 }
 
 /// What clients' sessions are sealed with. Proxies with the same key take over each other's sessions.

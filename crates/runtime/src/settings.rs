@@ -21,7 +21,7 @@ pub use controller::{ControllerFlags, ControllerSettings};
 pub use error::SettingsError;
 pub use flags::Flags;
 pub use limits::LimitSettings;
-pub use values::{AccessLogOutput, AdminAddress, LogFormat, Span, TlsBackendName, ValueError};
+pub use values::{AccessLogOutput, AdminAddress, LogFormat, Resolvers, Span, TlsBackendName, ValueError};
 
 /// Everything that can be set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,6 +64,13 @@ pub struct Settings {
     pub session_key_file: Option<PathBuf>,
     /// The folder whose files hold the tokens that policies send to backends, by name.
     pub bearer_token_directory: Option<PathBuf>,
+    /// The DNS resolvers for backends' names; none: those of `/etc/resolv.conf`.
+    pub resolver: Resolvers,
+    /// Whether backends' names may lead to addresses of this machine or this link.
+    #[serde(deserialize_with = "values::truth")]
+    pub resolver_allow_local: bool,
+    /// How long the last answer for a backend's name serves while no resolver answers.
+    pub resolver_max_stale: Span,
     /// How much a peer may ask for.
     pub limits: LimitSettings,
 }
@@ -88,6 +95,9 @@ impl Default for Settings {
             allow_insecure_verify: false,
             session_key_file: None,
             bearer_token_directory: None,
+            resolver: Resolvers::default(),
+            resolver_allow_local: false,
+            resolver_max_stale: Span::seconds(600),
             limits: LimitSettings::default(),
         }
     }

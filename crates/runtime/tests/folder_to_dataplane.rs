@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lasthop_dataplane::{Limits, NativeDataplane, NativeOptions};
+use lasthop_dataplane::{Limits, NativeDataplane, NativeOptions, ResolverOptions};
 use lasthop_dataplane_api::{AccessLog, AccessRecord, Dataplane, TlsStack};
 use lasthop_runtime::{
     control_loop::ControlLoop, metrics::Metrics, source::folder::FolderSource, state::State,
@@ -86,6 +86,7 @@ impl Site {
                 limits: Limits::default(),
                 session_key: None,
                 bearer_tokens: None,
+                resolver: ResolverOptions::default(),
             })
             .unwrap(),
         );

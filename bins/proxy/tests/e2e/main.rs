@@ -33,3 +33,4 @@ mod rotation;
 mod support;
 mod token;
 mod traffic;
+mod xbackend;

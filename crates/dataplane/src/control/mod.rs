@@ -17,6 +17,7 @@ use crate::{
     NativeCollector, NativeOptions, SessionKey,
     metrics::{Metrics, RuleChanges},
     proxy::Sessions,
+    resolve::Names,
     routing::CompiledRule,
     worker::{self, Command, Load, Peer, Worker, WorkerUpdate},
 };
@@ -26,6 +27,7 @@ pub struct NativeDataplane {
     tls: Arc<dyn TlsBackend>,
     workers: Arc<[Peer]>,
     metrics: Arc<Metrics>,
+    names: Names,
     control: Mutex<Control>,
 }
 
@@ -81,7 +83,8 @@ impl NativeDataplane {
             let (options, metrics, sessions) = (options.clone(), metrics.clone(), sessions.clone());
             worker::spawn(index, commands, move || Worker::new(index, peers, options, metrics, sessions))?;
         }
-        Ok(Self { tls, workers, metrics, control: Mutex::default() })
+        let names = Names::new(options.resolver, workers.clone(), metrics.clone());
+        Ok(Self { tls, workers, metrics, names, control: Mutex::default() })
     }
 
     /// Gives a command to every worker and waits for all answers.
@@ -139,6 +142,7 @@ impl Dataplane for NativeDataplane {
 
         let backends = policies.compile(tls, &update.backends, &mut report.refused_backends);
         self.metrics.peers.follow(&update, &backends);
+        self.names.follow(&update);
         let compiled = update.http_rules.0.iter().map(|(key, rule)| {
             let rule = rule.as_ref().map(|rule| Arc::new(CompiledRule::compile(rule)));
             for problem in rule.iter().flat_map(|rule| &rule.problems) {

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::{proxy_protocol, session::Session};
 use crate::{
     proxy::is_upstream,
-    upstream::{Dial, Dialled, InFlight, UpstreamBackend, dial},
+    upstream::{Attempt, Dial, Dialled, Endpoint, InFlight, UpstreamBackend, dial, race},
 };
 
 /// A connection to a backend, counted with its endpoint.
@@ -26,22 +26,26 @@ pub(super) async fn connect(session: &mut Session) -> Result<(Upstream, Rc<Upstr
     let worker = session.worker.clone();
     let Some(mut backend) = session.backend().cloned() else { return Err(FailureReason::InvalidBackend) };
     let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
-    let mut last = FailureReason::NoEndpoint;
+    if let Some(name) = backend.awaited() {
+        name.answered(worker.limits.connect_timeout).await;
+    }
+    let mut last = None;
     let count = |backend: &UpstreamBackend, reason: &FailureReason| {
         if is_upstream(reason) {
             backend.counters.failures.count(reason.name());
         }
     };
     loop {
-        if backend.is_revoked() {
+        if backend.is_revoked() || backend.is_forsaken() {
             backend = successor(session, &backend).inspect_err(|reason| count(&backend, reason))?;
             tried.clear();
         }
-        let Some(endpoint) = backend.pick(&tried) else {
-            if tried.is_empty() {
-                count(&backend, &last);
-            }
-            return Err(last);
+        let Some(mut endpoint) = backend.pick(&tried) else {
+            return Err(last.unwrap_or_else(|| {
+                let reason = backend.without_endpoint();
+                count(&backend, &reason);
+                reason
+            }));
         };
         session.attempts += 1;
         session.endpoint = Some(endpoint.address);
@@ -50,11 +54,23 @@ pub(super) async fn connect(session: &mut Session) -> Result<(Upstream, Rc<Upstr
             false => Vec::new(),
         };
         let host = Some(session.host.as_str()).filter(|host| !host.is_empty());
-        let in_flight = InFlight::new(endpoint.clone());
-        let dialled = {
-            let dial = pin!(dial(&worker, &endpoint, Dial { host, alpn: &[], header: &header }));
-            backend.until(UpstreamBackend::is_revoked, dial).await
+        let how = Dial { host, alpn: &[], header: &header };
+        let mut in_flight = InFlight::new(endpoint.clone());
+        let dialled = if backend.races() {
+            let connect = |endpoint: Rc<Endpoint>| -> Attempt<'_, Dialled> {
+                let worker = &worker;
+                Box::pin(async move { dial(worker, &endpoint, how).await })
+            };
+            let most = worker.limits.connect_attempts as usize;
+            let raced = pin!(race(&backend, &mut endpoint, &mut tried, most, connect));
+            backend.until(UpstreamBackend::is_revoked, raced).await
+        } else {
+            backend.until(UpstreamBackend::is_revoked, pin!(dial(&worker, &endpoint, how))).await
         };
+        if session.endpoint != Some(endpoint.address) {
+            session.endpoint = Some(endpoint.address);
+            in_flight = InFlight::new(endpoint.clone());
+        }
         match dialled {
             None => {}
             Some(Ok(Dialled { wire, tls, open })) => {
@@ -69,7 +85,7 @@ pub(super) async fn connect(session: &mut Session) -> Result<(Upstream, Rc<Upstr
                 if in_vain || tried.len() >= worker.limits.connect_attempts as usize {
                     return Err(reason);
                 }
-                last = reason;
+                last = Some(reason);
             }
         }
     }

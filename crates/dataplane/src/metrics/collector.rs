@@ -1,6 +1,7 @@
 //! The counters in the form of Prometheus.
 
 mod l4;
+mod names;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -57,6 +58,7 @@ impl NativeCollector {
             describe(EXPIRY, &["backend"]),
         ];
         let descriptions = descriptions.into_iter().flatten().chain(l4::descriptions());
+        let descriptions = descriptions.chain(names::descriptions());
         Self { metrics, descriptions: descriptions.collect() }
     }
 
@@ -178,6 +180,7 @@ impl Collector for NativeCollector {
         families.push(self.expiries());
         families.extend(self.connections());
         families.extend(self.l4());
+        families.extend(self.names());
         families.retain(|family| !family.get_metric().is_empty());
         families
     }

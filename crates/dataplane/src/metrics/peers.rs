@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
@@ -33,6 +33,8 @@ struct State {
     /// The backends with TLS, their policies and where those come from.
     hops: BTreeMap<BackendKey, (PolicyId, Arc<str>)>,
     endpoints: BTreeMap<EndpointsKey, Arc<EndpointSet>>,
+    /// The addresses of names.
+    names: HashMap<Arc<str>, Arc<[IpAddr]>>,
     seen: HashMap<PeerKey, Seen>,
     room: usize,
 }
@@ -64,6 +66,15 @@ impl Peers {
                 Some(endpoints) => drop(state.endpoints.insert(key.clone(), endpoints.clone())),
                 None => drop(state.endpoints.remove(key)),
             }
+        }
+    }
+
+    /// A name has these addresses; `None`: it is nobody's any more.
+    pub(crate) fn resolved(&self, name: &Arc<str>, addresses: Option<&Arc<[IpAddr]>>) {
+        let mut state = self.state();
+        match addresses {
+            Some(addresses) => drop(state.names.insert(name.clone(), addresses.clone())),
+            None => drop(state.names.remove(name)),
         }
     }
 
@@ -113,7 +124,11 @@ impl Peers {
 impl State {
     fn addresses(&self, backend: &BackendKey) -> impl Iterator<Item = SocketAddr> {
         let set = self.endpoints.get(&backend.endpoints);
-        set.into_iter().flat_map(|set| &set.endpoints).map(|endpoint| endpoint.address)
+        let named = set.and_then(|set| self.names.get(set.hostname.as_ref()?));
+        let port = backend.endpoints.port;
+        let named = named.into_iter().flat_map(|addresses| addresses.iter());
+        let listed = set.into_iter().flat_map(|set| &set.endpoints).map(|endpoint| endpoint.address);
+        listed.chain(named.map(move |address| SocketAddr::new(*address, port)))
     }
 
     fn seen(&mut self, key: PeerKey) -> &mut Seen {

@@ -7,7 +7,9 @@ use std::{
 
 use lasthop_dataplane_api::{BackendKey, ListenerKey, RouteKey, Snapshot, Update};
 
-use super::{BackendCounters, ListenerCounters, RequestCounters, WorkerCounters, peers::Peers};
+use super::{
+    BackendCounters, ListenerCounters, RequestCounters, WorkerCounters, names::NameBook, peers::Peers,
+};
 
 /// What requests are counted by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +29,8 @@ pub(crate) struct Metrics {
     pub workers: Vec<Arc<WorkerCounters>>,
     /// What endpoints presented.
     pub peers: Peers,
+    /// What names resolved to.
+    pub names: NameBook,
     series: Mutex<Series>,
 }
 
@@ -68,7 +72,7 @@ impl Metrics {
     /// Counters for so many workers.
     pub(crate) fn new(workers: usize) -> Self {
         let workers = (0..workers).map(|_| Arc::default()).collect();
-        Self { workers, peers: Peers::default(), series: Mutex::default() }
+        Self { workers, peers: Peers::default(), names: NameBook::default(), series: Mutex::default() }
     }
 
     pub(super) fn series(&self) -> MutexGuard<'_, Series> {

@@ -15,7 +15,7 @@ use super::{exchange::Trace, outgoing::Outgoing, token::Authorization};
 use crate::{
     hygiene::{UpstreamForm, to_upstream},
     l4::proxy_header,
-    upstream::{Acquire, Endpoint, Hop, Lease, Progress, UpstreamBackend, Want, acquire},
+    upstream::{Acquire, Attempt, Endpoint, Hop, Lease, Progress, UpstreamBackend, Want, acquire, race},
     worker::Worker,
 };
 
@@ -53,7 +53,12 @@ pub(super) async fn attempt(
     let started = Instant::now();
     let mut search = Search { route, backend: route.backend.clone(), tried: SmallVec::new() };
     let mut stale = 0;
-    let mut endpoint = if search.backend.is_revoked() { search.follow(trace) } else { search.first() }?;
+    if let Some(name) = search.backend.awaited() {
+        // Boxed: it happens once in a name's life.
+        Box::pin(name.answered(route.worker.limits.connect_timeout)).await;
+    }
+    let follows = search.backend.is_revoked() || search.backend.is_forsaken();
+    let mut endpoint = if follows { search.follow(trace) } else { search.first() }?;
     loop {
         let token = route.worker.tokens.of(&search.backend.hop).map_err(|reason| search.count(reason))?;
         trace.endpoint = Some(endpoint.address);
@@ -64,8 +69,15 @@ pub(super) async fn attempt(
                 false => Vec::new(),
             };
             let how = Acquire { want: route.want, host: route.host, header: &header, fresh };
-            let acquire = pin!(acquire(route.worker, &endpoint, how));
-            search.backend.until(UpstreamBackend::is_revoked, acquire).await
+            if search.backend.races() {
+                let backend = search.backend.clone();
+                // Boxed, as few backends have it.
+                let mut race = Box::pin(search.race(&mut endpoint, how));
+                backend.until(UpstreamBackend::is_revoked, race.as_mut()).await
+            } else {
+                let acquire = pin!(acquire(route.worker, &endpoint, how));
+                search.backend.until(UpstreamBackend::is_revoked, acquire).await
+            }
         };
         let mut lease = match acquired {
             Some(Ok(lease)) => lease,
@@ -78,6 +90,7 @@ pub(super) async fn attempt(
                 continue;
             }
         };
+        trace.endpoint = Some(endpoint.address);
         trace.note(&lease);
         let form = UpstreamForm {
             http2: lease.version() == http::Version::HTTP_2,
@@ -146,7 +159,19 @@ struct Search<'a> {
 impl Search<'_> {
     fn first(&self) -> Result<Rc<Endpoint>, FailureReason> {
         let preferred = self.route.prefer.and_then(|address| self.backend.at(*address));
-        preferred.or_else(|| self.backend.pick(&[])).ok_or_else(|| self.count(FailureReason::NoEndpoint))
+        preferred
+            .or_else(|| self.backend.pick(&[]))
+            .ok_or_else(|| self.count(self.backend.without_endpoint()))
+    }
+
+    /// A connection to the endpoint, or to one of the other family if that is sooner.
+    async fn race(&mut self, endpoint: &mut Rc<Endpoint>, how: Acquire<'_>) -> Result<Lease, FailureReason> {
+        let Route { worker, once, .. } = self.route;
+        let most = if once { 1 } else { worker.limits.connect_attempts as usize };
+        let connect = |endpoint: Rc<Endpoint>| -> Attempt<'_, Lease> {
+            Box::pin(async move { acquire(worker, &endpoint, how).await })
+        };
+        race(&self.backend, endpoint, &mut self.tried, most, connect).await
     }
 
     /// An endpoint of what replaced the backend, whose policy is trusted no longer.
@@ -173,7 +198,7 @@ impl Search<'_> {
         {
             return Err(reason);
         }
-        self.backend.pick(&self.tried).ok_or(reason)
+        self.backend.pick_across(&self.tried, failed.address).ok_or(reason)
     }
 
     fn count(&self, reason: FailureReason) -> FailureReason {

@@ -200,6 +200,7 @@ pub(crate) fn is_upstream(reason: &FailureReason) -> bool {
         R::PolicyRefused
         | R::NoBearerToken
         | R::NoEndpoint
+        | R::NameNotResolved
         | R::ConnectFailed
         | R::ConnectTimeout
         | R::UpstreamTls(_)

@@ -107,6 +107,7 @@ fn status(reason: &FailureReason) -> (&'static str, &'static str) {
         | R::PolicyRefused
         | R::NoBearerToken
         | R::NoEndpoint
+        | R::NameNotResolved
         | R::ConnectFailed
         | R::ConnectTimeout
         | R::UpstreamTls(_)

@@ -7,11 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use lasthop_dataplane_api::{AppProtocol, BackendKey, UpstreamTlsPolicy};
+use lasthop_dataplane_api::{AppProtocol, BackendKey, FailureReason, UpstreamTlsPolicy};
 use lasthop_tls_backends::UpstreamTls;
 
 use super::{Endpoint, Want, revocation::Standing};
-use crate::metrics::BackendCounters;
+use crate::{metrics::BackendCounters, worker::NameStanding};
 
 /// A backend. A changed one is another object: requests under way keep theirs.
 pub(crate) struct UpstreamBackend {
@@ -32,6 +32,9 @@ pub(crate) struct UpstreamBackend {
     retired: Cell<bool>,
     /// The same without TLS, for clients' own TLS that passes through.
     passed: RefCell<Option<Rc<UpstreamBackend>>>,
+    /// The name that its endpoints are the addresses of, if there is one.
+    name: RefCell<Option<Rc<NameStanding>>>,
+    both_families: Cell<bool>,
 }
 
 /// Whether and how a hop is encrypted, compiled.
@@ -93,6 +96,8 @@ impl UpstreamBackend {
             standing: Cell::default(),
             retired: Cell::new(false),
             passed: RefCell::default(),
+            name: RefCell::default(),
+            both_families: Cell::new(false),
         }
     }
 
@@ -121,6 +126,38 @@ impl UpstreamBackend {
         let mut former = self.former.borrow_mut();
         former.retain(|endpoint| endpoint.strong_count() > 0);
         former.extend(old.iter().filter(|endpoint| !endpoint.is_used()).map(Rc::downgrade));
+    }
+
+    /// Its endpoints are, or are not, the addresses of a name.
+    pub(crate) fn set_name(&self, name: Option<Rc<NameStanding>>) {
+        let endpoints = self.endpoints.borrow();
+        let is_v4 = |endpoint: &Rc<Endpoint>| endpoint.address.is_ipv4();
+        let both = endpoints.iter().any(is_v4) && !endpoints.iter().all(is_v4);
+        self.both_families.set(name.is_some() && both);
+        self.name.replace(name);
+    }
+
+    /// Whether it has a name with addresses of both families: then they race (RFC 8305).
+    pub(crate) fn races(&self) -> bool {
+        self.both_families.get()
+    }
+
+    /// The name that nothing is known of yet: requests wait for the first answer.
+    pub(crate) fn awaited(&self) -> Option<Rc<NameStanding>> {
+        self.name.borrow().clone().filter(|name| name.is_pending())
+    }
+
+    /// Whether it was replaced before its name was answered for: its successor has the endpoints.
+    pub(crate) fn is_forsaken(&self) -> bool {
+        self.retired.get() && self.endpoints.borrow().is_empty() && self.name.borrow().is_some()
+    }
+
+    /// Why it has no endpoint.
+    pub(crate) fn without_endpoint(&self) -> FailureReason {
+        match *self.name.borrow() {
+            Some(_) => FailureReason::NameNotResolved,
+            None => FailureReason::NoEndpoint,
+        }
     }
 
     /// Whether an endpoint is among its own.
@@ -161,7 +198,9 @@ impl UpstreamBackend {
     pub(crate) fn pick_across(&self, tried: &[SocketAddr], last: SocketAddr) -> Option<Rc<Endpoint>> {
         let endpoints = self.endpoints.borrow();
         let mut across = endpoints.iter().filter(|endpoint| {
-            endpoint.address.is_ipv4() != last.is_ipv4() && endpoint.is_up() && !tried.contains(&endpoint.address)
+            endpoint.address.is_ipv4() != last.is_ipv4()
+                && endpoint.is_up()
+                && !tried.contains(&endpoint.address)
         });
         across.next().cloned().or_else(|| self.pick(tried))
     }

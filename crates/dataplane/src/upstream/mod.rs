@@ -5,12 +5,14 @@ mod connect;
 mod connection;
 mod endpoint;
 mod pool;
+mod race;
 mod revocation;
 
 pub(crate) use backend::{AlpnChoice, Hop, UpstreamBackend};
 pub(crate) use connect::{Acquire, Dial, Dialled, acquire, dial};
 pub(crate) use connection::{Lease, OpenConnection, Progress};
 pub(crate) use endpoint::{Endpoint, InFlight, TlsHop};
+pub(crate) use race::{Attempt, race};
 
 /// The HTTP version a request needs on its way to a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

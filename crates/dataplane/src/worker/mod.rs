@@ -3,6 +3,7 @@
 pub(crate) mod clock;
 mod hash;
 mod load;
+mod names;
 mod run;
 mod trust;
 mod update;
@@ -10,7 +11,7 @@ mod view;
 
 use std::{
     cell::{Cell, RefCell},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     rc::{Rc, Weak},
     sync::Arc,
     time::Instant,
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use hash::QuickMap;
 pub(crate) use load::{Load, better};
+pub(crate) use names::{NameStanding, NameView};
 pub(crate) use run::spawn;
 pub(crate) use update::{BackendPlan, HopPlan, PortPlan, WorkerUpdate};
 pub(crate) use view::{ListenerView, PortKey, PortTls, View};
@@ -100,6 +102,8 @@ const MOST_FIELDS: usize = 20_000;
 pub(crate) enum Command {
     /// Take this over, then answer.
     Update(Box<WorkerUpdate>, oneshot::Sender<()>),
+    /// A name has these addresses; `None`: it is no backend's any more.
+    Resolved { name: Arc<str>, addresses: Option<Arc<[IpAddr]>> },
     /// Accept no longer on these addresses, then answer.
     Unlisten(Vec<SocketKey>, oneshot::Sender<()>),
     /// Serve this connection, which another worker accepted on this socket; the load counts it already.

@@ -57,6 +57,7 @@ fn obey(worker: &Rc<Worker>, accepting: &mut HashMap<SocketKey, JoinHandle<()>>,
             }
             let _ = done.send(());
         }
+        Command::Resolved { name, addresses } => worker.resolved(name, addresses),
         Command::Unlisten(addresses, done) => {
             let tasks: Vec<_> = addresses.iter().filter_map(|address| accepting.remove(address)).collect();
             tokio::task::spawn_local(async move {

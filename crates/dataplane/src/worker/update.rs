@@ -8,7 +8,7 @@ use lasthop_dataplane_api::{
 };
 use lasthop_tls_backends::{DownstreamTls, UpstreamTls};
 
-use super::{ListenerView, PortKey, PortTls, Socket, SocketKey, Worker};
+use super::{ListenerView, PortKey, PortTls, Socket, SocketKey, View, Worker};
 use crate::{
     l4::PortFront,
     routing::CompiledRule,
@@ -107,10 +107,12 @@ impl Worker {
         }
         let mut touched = BTreeSet::new();
         for (key, endpoints) in &update.endpoints {
-            match endpoints {
-                Some(endpoints) => drop(view.endpoints.insert(key.clone(), endpoints.clone())),
-                None => drop(view.endpoints.remove(key)),
-            }
+            let old = match endpoints {
+                Some(endpoints) => view.endpoints.insert(key.clone(), endpoints.clone()),
+                None => view.endpoints.remove(key),
+            };
+            let new = endpoints.as_ref().and_then(|set| set.hostname.as_ref());
+            view.rename(key, old.as_ref().and_then(|set| set.hostname.as_ref()), new);
             touched.extend(view.backends_of.get(key).into_iter().flatten().cloned());
         }
         // Old backends are kept until the new ones have taken over the endpoints that stay: their pools live on.
@@ -142,13 +144,7 @@ impl Worker {
             }
         }
         for key in &touched {
-            if let Some(backend) = view.backends.get(key) {
-                let endpoints = view.endpoints.get(&key.endpoints).map(|set| &**set);
-                backend.set_endpoints(self.endpoints_of(&backend.hop, endpoints));
-                if let Some(passed) = backend.passed() {
-                    passed.set_endpoints(self.endpoints_of(&passed.hop, endpoints));
-                }
-            }
+            self.renew_endpoints(&view, key);
         }
         for old in &replaced {
             old.retire();
@@ -171,24 +167,38 @@ impl Worker {
         }
         let (passed, is_new) = backend.without_tls();
         if is_new {
-            let view = self.view.borrow();
-            let endpoints = view.endpoints.get(&backend.key.endpoints).map(|set| &**set);
-            passed.set_endpoints(self.endpoints_of(&passed.hop, endpoints));
+            self.fill(&self.view.borrow(), &passed);
         }
         passed
     }
 
-    fn endpoints_of(&self, hop: &Hop, set: Option<&EndpointSet>) -> Rc<[Rc<Endpoint>]> {
+    /// Gives a backend the endpoints that it has by now.
+    pub(super) fn renew_endpoints(&self, view: &View, key: &BackendKey) {
+        let backend = view.backends.get(key);
+        let passed = backend.and_then(|backend| backend.passed());
+        backend.into_iter().chain(&passed).for_each(|backend| self.fill(view, backend));
+    }
+
+    fn fill(&self, view: &View, backend: &UpstreamBackend) {
+        let key = &backend.key.endpoints;
+        let set = view.endpoints.get(key);
+        let name = set.and_then(|set| view.names.get(set.hostname.as_ref()?));
+        let listed = set.into_iter().flat_map(|set| &set.endpoints).map(|endpoint| endpoint.address);
+        let named = name.into_iter().flat_map(|name| name.addresses.iter());
+        let addresses = listed.chain(named.map(|address| SocketAddr::new(*address, key.port)));
+        backend.set_endpoints(self.endpoints_of(&backend.hop, addresses));
+        backend.set_name(name.map(|name| name.standing.clone()));
+    }
+
+    fn endpoints_of(&self, hop: &Hop, addresses: impl Iterator<Item = SocketAddr>) -> Rc<[Rc<Endpoint>]> {
         let (id, policy) = match hop {
             Hop::Refused => return Rc::from([]),
             Hop::Plaintext => (None, None),
             Hop::Tls { policy, tls, .. } => (Some(policy.id()), Some((policy, tls))),
         };
         let mut known = self.endpoints.borrow_mut();
-        let endpoints = set.map(|set| set.endpoints.as_slice()).unwrap_or_default().iter();
-        endpoints
-            .map(|endpoint| {
-                let address = endpoint.address;
+        addresses
+            .map(|address| {
                 let make = || {
                     let tls = policy.map(|(policy, tls)| TlsHop {
                         policy: policy.id(),

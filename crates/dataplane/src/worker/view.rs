@@ -9,7 +9,7 @@ use std::{
 use lasthop_dataplane_api::{BackendKey, ClientValidation, EndpointSet, EndpointsKey, ListenerKey};
 use lasthop_tls_backends::DownstreamTls;
 
-use super::QuickMap;
+use super::{NameView, QuickMap};
 use crate::{
     l4::{L4Rules, PortFront},
     metrics::ListenerCounters,
@@ -38,6 +38,8 @@ pub(crate) struct View {
     pub backends_of: QuickMap<EndpointsKey, Vec<BackendKey>>,
     /// The endpoints.
     pub endpoints: QuickMap<EndpointsKey, Arc<EndpointSet>>,
+    /// The names that endpoints are reached by.
+    pub names: QuickMap<Arc<str>, NameView>,
 }
 
 /// A port, of one address where listeners of it name that address. `None` is every other address.

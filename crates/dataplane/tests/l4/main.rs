@@ -14,7 +14,7 @@ mod udp;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use lasthop_dataplane::{Limits, NativeDataplane, NativeOptions};
+use lasthop_dataplane::{Limits, NativeDataplane, NativeOptions, ResolverOptions};
 use lasthop_dataplane_api::*;
 use support::{pki::Leaf, *};
 
@@ -58,7 +58,15 @@ async fn proxy(
     change: impl FnOnce(&mut Snapshot, u16),
 ) -> Proxy {
     let log = Arc::new(Log::default());
-    let options = NativeOptions { workers, tls_stack: stack, access_log: log.clone(), limits, session_key: None, bearer_tokens: None };
+    let options = NativeOptions {
+        workers,
+        tls_stack: stack,
+        access_log: log.clone(),
+        limits,
+        session_key: None,
+        bearer_tokens: None,
+        resolver: ResolverOptions::default(),
+    };
     let dataplane = Arc::new(NativeDataplane::new(options).unwrap());
     let mut proxy = Proxy { dataplane, snapshot: Snapshot::default(), log, port: free_port() };
     let port = proxy.port;

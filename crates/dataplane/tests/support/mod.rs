@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use lasthop_dataplane::{Limits, NativeDataplane, NativeOptions};
+use lasthop_dataplane::{Limits, NativeDataplane, NativeOptions, ResolverOptions};
 use lasthop_dataplane_api::*;
 
 /// What the tests look at of an access record.
@@ -92,7 +92,15 @@ impl Proxy {
 
     pub fn empty(workers: usize, limits: Limits) -> Self {
         let log = Arc::new(Log::default());
-        let options = NativeOptions { workers, tls_stack: stack(), access_log: log.clone(), limits, session_key: None, bearer_tokens: None };
+        let options = NativeOptions {
+            workers,
+            tls_stack: stack(),
+            access_log: log.clone(),
+            limits,
+            session_key: None,
+            bearer_tokens: None,
+            resolver: ResolverOptions::default(),
+        };
         let dataplane = Arc::new(NativeDataplane::new(options).unwrap());
         Self { dataplane, snapshot: Snapshot::default(), log, port: 0 }
     }

@@ -12,7 +12,7 @@ mod witness;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use lasthop_dataplane::{Limits, NativeDataplane, NativeOptions};
+use lasthop_dataplane::{Limits, NativeDataplane, NativeOptions, ResolverOptions};
 use lasthop_dataplane_api::*;
 use lasthop_tls_verify::TrustAnchors;
 use support::{pki::Ca, *};
@@ -49,8 +49,15 @@ on_each_stack! {
 /// A proxy with this stack, one HTTP listener for all hosts.
 async fn proxy(stack: TlsStack, workers: usize, change: impl FnOnce(&mut Snapshot)) -> Proxy {
     let log = Arc::new(Log::default());
-    let options =
-        NativeOptions { workers, tls_stack: stack, access_log: log.clone(), limits: Limits::default(), session_key: None, bearer_tokens: None };
+    let options = NativeOptions {
+        workers,
+        tls_stack: stack,
+        access_log: log.clone(),
+        limits: Limits::default(),
+        session_key: None,
+        bearer_tokens: None,
+        resolver: ResolverOptions::default(),
+    };
     let dataplane = Arc::new(NativeDataplane::new(options).unwrap());
     let mut proxy = Proxy { dataplane, snapshot: Snapshot::default(), log, port: free_port() };
     let port = proxy.port;

@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, path::PathBuf};
 use lasthop_dataplane_api::ObjectName;
 use serde::Serialize;
 
-use super::{AccessLogOutput, AdminAddress, LogFormat, Span, TlsBackendName};
+use super::{AccessLogOutput, AdminAddress, LogFormat, Resolvers, Span, TlsBackendName};
 
 /// Settings by flag; what is not given is left to the environment, the file and the defaults.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args, Serialize)]
@@ -83,4 +83,16 @@ pub struct Flags {
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bearer_token_directory: Option<PathBuf>,
+    /// DNS resolvers for backends' names, separated by commas [default: those of /etc/resolv.conf]
+    #[arg(long, value_name = "ADDR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolver: Option<Resolvers>,
+    /// Let backends' names lead to addresses of this machine or this link
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolver_allow_local: Option<bool>,
+    /// How long the last answer for a backend's name serves while no resolver answers [default: 600s]
+    #[arg(long, value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolver_max_stale: Option<Span>,
 }

@@ -53,6 +53,10 @@ pub enum AccessLogOutput {
     File(PathBuf),
 }
 
+/// DNS resolvers, written as addresses with or without a port, separated by commas.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resolvers(pub Vec<SocketAddr>);
+
 /// A length of time, written as `500ms`, `30s`, `5m` or `1h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
@@ -122,6 +126,21 @@ impl FromStr for AccessLogOutput {
     }
 }
 
+impl FromStr for Resolvers {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let one = |text: &str| {
+            let with_port = || text.parse::<IpAddr>().ok().map(|address| SocketAddr::new(address, 53));
+            text.parse().ok().or_else(with_port).ok_or_else(|| {
+                ValueError(text.to_owned(), "a resolver's address such as 192.0.2.53 or [2001:db8::53]:5353")
+            })
+        };
+        let written = text.split(',').map(str::trim).filter(|text| !text.is_empty());
+        Ok(Self(written.map(one).collect::<Result<_, _>>()?))
+    }
+}
+
 impl FromStr for Span {
     type Err = ValueError;
 
@@ -177,6 +196,13 @@ impl fmt::Display for AccessLogOutput {
     }
 }
 
+impl fmt::Display for Resolvers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&texts.join(","))
+    }
+}
+
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_millis() {
@@ -201,7 +227,7 @@ macro_rules! serde_by_text {
     )*};
 }
 
-serde_by_text!(TlsBackendName, LogFormat, AdminAddress, AccessLogOutput, Span);
+serde_by_text!(TlsBackendName, LogFormat, AdminAddress, AccessLogOutput, Resolvers, Span);
 
 /// A text; a number is taken for the text it was written as (`admin = 15021`).
 pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

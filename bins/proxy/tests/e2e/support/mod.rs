@@ -3,6 +3,7 @@
 pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod curl;
+pub(crate) mod dns;
 pub(crate) mod fake_alpn;
 pub(crate) mod load;
 pub(crate) mod manifests;

@@ -86,7 +86,7 @@ pub(super) fn open(
             }
         }
     }
-    Err(if tried.is_empty() { FailureReason::NoEndpoint } else { FailureReason::ConnectFailed })
+    Err(if tried.is_empty() { backend.without_endpoint() } else { FailureReason::ConnectFailed })
 }
 
 fn connected(address: SocketAddr) -> io::Result<UdpSocket> {
