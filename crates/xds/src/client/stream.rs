@@ -1,5 +1,7 @@
 //! A stream of the protocol on a connection.
 
+use std::error::Error;
+
 use http::{HeaderValue, Uri, uri::PathAndQuery};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -39,8 +41,20 @@ impl From<Status> for LinkError {
             Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument => {
                 Self::Denied(status.message().to_owned())
             }
-            _ => Self::Failed(status.to_string()),
+            _ => Self::Failed(innermost(&status)),
         }
+    }
+}
+
+/// What the status says, and what was at the bottom of it.
+fn innermost(status: &Status) -> String {
+    let mut cause = status.source();
+    while let Some(deeper) = cause.and_then(Error::source) {
+        cause = Some(deeper);
+    }
+    match cause {
+        Some(cause) => format!("{}: {cause}", status.message()),
+        None => status.message().to_owned(),
     }
 }
 

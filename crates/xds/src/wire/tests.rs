@@ -311,13 +311,13 @@ fn policy() -> impl Strategy<Value = UpstreamTlsPolicy> {
     );
     let groups = vec(select(vec![Group::X25519MLKEM768, Group::X25519, Group::Secp384r1]), 0..3);
     let head = (text(), peer, sni, option::of(certified()), version(), version());
-    (head, suites, groups, vec(text(), 0..2), any::<bool>()).prop_map(
+    (head, suites, groups, vec(text(), 0..2), (any::<bool>(), option::of(text()))).prop_map(
         |(
             (source, peer, sni, client_certificate, min_version, max_version),
             cipher_suites,
             groups,
             alpn,
-            resumption,
+            (resumption, bearer_token),
         )| {
             let settings = UpstreamTlsSettings {
                 peer,
@@ -329,6 +329,7 @@ fn policy() -> impl Strategy<Value = UpstreamTlsPolicy> {
                 groups,
                 alpn,
                 resumption,
+                bearer_token,
             };
             UpstreamTlsPolicy::new(source, settings)
         },
@@ -372,6 +373,14 @@ proptest! {
         prop_assert_eq!(&decode_plain::<HttpRule>(&encode_plain(&http)).unwrap(), &http);
         prop_assert_eq!(&decode_plain::<L4Rule>(&encode_plain(&l4)).unwrap(), &l4);
         prop_assert_eq!(&decode_plain::<EndpointSet>(&encode_plain(&endpoints)).unwrap(), &endpoints);
+    }
+
+    #[test]
+    fn what_is_not_made_use_of_is_not_said(http in http_rule(), backend in backend()) {
+        for bytes in [encode_plain(&http), encode_backend(&backend).0] {
+            let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            prop_assert!(!has_null(&value), "{value}");
+        }
     }
 
     #[test]
@@ -424,6 +433,14 @@ proptest! {
             prop_assert!(Blobs::read(blob.kind(), &blob.id(), &blob.encode()).is_ok());
             prop_assert!(Blobs::read(blob.kind(), &blob.id(), &with_field(&blob.encode())).is_err());
         }
+    }
+}
+
+fn has_null(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Object(fields) => fields.values().any(has_null),
+        serde_json::Value::Array(items) => items.iter().any(has_null),
+        other => other.is_null(),
     }
 }
 

@@ -48,7 +48,7 @@ async fn proxies_get_their_own_gateway_and_nothing_else() {
     proxy_a.has(&part_a).await;
     proxy_b.has(&part_b).await;
     // Equality of certificates compares the private keys, too.
-    assert!(proxy_a.metrics.is_connected());
+    until("it is told", || proxy_a.metrics.is_connected()).await;
     assert_eq!(proxy_a.applied(), 1, "what belongs together comes together");
 
     // What changes for the one leaves the other alone; shared endpoints reach both.

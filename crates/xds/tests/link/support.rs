@@ -189,13 +189,12 @@ impl Proxy {
         let task = tokio::spawn(async move {
             while let Some(update) = client.next().await {
                 tokio::time::sleep(takes).await;
+                seen.lock().unwrap().push(update.clone());
                 sender.send_modify(|(snapshot, count)| {
                     snapshot.apply(&update);
                     *count += 1;
                 });
-                let report = answers(&update);
-                seen.lock().unwrap().push(update);
-                client.reported(report);
+                client.reported(answers(&update));
             }
         });
         Self { in_force, metrics, updates, files, task }
