@@ -103,7 +103,7 @@ pub(super) async fn attempt(
         to_upstream(&mut outgoing.parts, form);
         let token = match token {
             None => None,
-            Some(token) if form.tls => Some(Authorization::replace(&mut outgoing.parts.headers, token)),
+            Some(token) if form.tls => Some(Authorization::replace(&mut outgoing.parts.headers, *token)),
             // Cannot be: an endpoint of a hop with a policy has TLS.
             Some(_) => return Err(search.count(FailureReason::NoBearerToken)),
         };

@@ -71,10 +71,11 @@ impl ResponseBody {
 
     /// Ends a response that breaks off: in gRPC with a status, else by breaking off, too.
     fn end_early(&mut self, reason: FailureReason) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
-        let native = |exchange: &Box<Exchange>| exchange.grpc == Some(Dialect::Native) && exchange.is_http2();
+        let exchange = self.exchange.as_deref();
+        let native = exchange.is_some_and(|it| it.grpc == Some(Dialect::Native) && it.is_http2());
         // With a length given, the client waits for the bytes.
         let open = matches!(&self.source, Source::Backend(body, _) if body.size_hint().exact().is_none());
-        let trailers = (open && self.exchange.as_ref().is_some_and(native)).then(|| grpc::trailers(&reason));
+        let trailers = (open && native).then(|| grpc::trailers(&reason));
         let cut = self.cut(reason);
         Poll::Ready(Some(match trailers {
             Some(trailers) => {

@@ -80,9 +80,9 @@ impl BearerTokens {
 pub(super) struct Authorization(Box<[HeaderValue]>);
 
 impl Authorization {
-    pub(super) fn replace(headers: &mut HeaderMap, token: Box<HeaderValue>) -> Self {
+    pub(super) fn replace(headers: &mut HeaderMap, token: HeaderValue) -> Self {
         let clients = headers.get_all(header::AUTHORIZATION).iter().cloned().collect();
-        headers.insert(header::AUTHORIZATION, *token);
+        headers.insert(header::AUTHORIZATION, token);
         Self(clients)
     }
 
