@@ -5,14 +5,9 @@ use std::{rc::Rc, sync::Arc};
 use lasthop_dataplane_api::{FailureReason, HostPattern, ListenerKey};
 use lasthop_tls_backends::DownstreamTls;
 use lasthop_tls_verify::TlsError;
+use tokio::io::AsyncWriteExt as _;
 
-use super::{
-    front::Arrival,
-    hello::{self, Alert},
-    rules::RuleView,
-    serve as whole,
-    session::Session,
-};
+use super::{front::Arrival, hello, rules::RuleView, serve as whole, session::Session};
 use crate::{
     downstream::in_time,
     metrics::Side,
@@ -68,12 +63,12 @@ pub(super) async fn serve(
     let (hello, input) = match read {
         Ok(read) => read,
         Err(reason) => {
-            let alert = match reason {
+            let end = match reason {
                 FailureReason::ClientHelloTooLarge
-                | FailureReason::DownstreamTls(TlsError::ProtocolViolation(_)) => Some(Alert::DecodeError),
-                _ => None,
+                | FailureReason::DownstreamTls(TlsError::ProtocolViolation(_)) => End::DecodeError,
+                _ => End::Reset,
             };
-            refuse(worker, arrival, first, None, reason, alert).await;
+            refuse(worker, arrival, first, None, reason, end).await;
             return None;
         }
     };
@@ -81,7 +76,7 @@ pub(super) async fn serve(
     let name = hello.server_name;
     let Some((listener, mode)) = names.choose(name.as_deref()) else {
         let reason = FailureReason::DownstreamTls(TlsError::UnrecognizedName(name.clone()));
-        refuse(worker, arrival, first, name, reason, Some(Alert::UnrecognizedName)).await;
+        refuse(worker, arrival, first, name, reason, End::Close).await;
         return None;
     };
     let find = || worker.view.borrow().l4.find(listener, name.as_deref());
@@ -89,13 +84,12 @@ pub(super) async fn serve(
         Mode::Https => return Some(arrival),
         Mode::Refused => {
             let reason = FailureReason::DownstreamTls(TlsError::Local("the listener's TLS".to_owned()));
-            refuse(worker, arrival, listener, name, reason, None).await;
+            refuse(worker, arrival, listener, name, reason, End::Reset).await;
         }
         Mode::Passthrough | Mode::Terminate(_) => match (find(), mode) {
             // Said before a certificate is shown: nobody would speak behind it.
             (None, _) => {
-                let alert = Some(Alert::UnrecognizedName);
-                refuse(worker, arrival, listener, name, FailureReason::NoRoute, alert).await;
+                refuse(worker, arrival, listener, name, FailureReason::NoRoute, End::Close).await;
             }
             (Some(rule), Mode::Terminate(tls)) => terminate(worker, arrival, listener, name, rule, tls).await,
             (Some(rule), _) => {
@@ -134,6 +128,17 @@ async fn terminate(
     }
 }
 
+/// How a connection ends that nobody serves.
+enum End {
+    /// By a FIN: nobody speaks TLS for a name that nobody takes, so that there is no alert either; the official suite
+    /// takes an alert for an answer.
+    Close,
+    /// By the alert `decode_error`.
+    DecodeError,
+    /// By an RST.
+    Reset,
+}
+
 /// Ends a connection that nobody serves; it is counted with this listener.
 async fn refuse(
     worker: &Rc<Worker>,
@@ -141,16 +146,17 @@ async fn refuse(
     listener: &ListenerKey,
     name: Option<String>,
     reason: FailureReason,
-    alert: Option<Alert>,
+    end: End,
 ) {
     worker.counters.handshakes.count((Side::Downstream, reason.name(), false));
     let (connection, mut stream, _) = arrival.connection(worker, Some(listener));
     let mut session = Session::new(connection, "TLS");
     session.host = name.unwrap_or_default();
     session.end(reason);
-    match alert {
-        // The verdict stands whether the client hears it or not.
-        Some(alert) => drop(hello::refuse(&mut stream, alert).await),
-        None => whole::reset(&stream),
+    // The verdict stands whether the client hears it or not.
+    match end {
+        End::Close => drop(stream.shutdown().await),
+        End::DecodeError => drop(hello::refuse(&mut stream).await),
+        End::Reset => whole::reset(&stream),
     }
 }

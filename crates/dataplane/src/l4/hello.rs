@@ -14,12 +14,8 @@ use tokio::{
 /// What is read at once, in bytes: most ClientHellos fit.
 const PIECE: usize = 2 * 1024;
 
-/// Alerts (RFC 8446 §6.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Alert {
-    DecodeError = 50,
-    UnrecognizedName = 112,
-}
+/// The alert `decode_error` (RFC 8446 §6.2), as a record from before there are keys.
+const DECODE_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
 
 /// Reads until the ClientHello is whole. Gives everything that was read, too. `None`: the client went without a byte.
 pub(super) async fn read(
@@ -54,9 +50,8 @@ fn reason(error: HelloError) -> FailureReason {
     }
 }
 
-/// Tells the client why it is refused, if it still listens, and ends the connection.
-pub(super) async fn refuse(stream: &mut TcpStream, alert: Alert) -> io::Result<()> {
-    // A fatal alert as a record of its own, from before there are keys.
-    stream.write_all(&[21, 3, 3, 0, 2, 2, alert as u8]).await?;
+/// Tells the client that its ClientHello cannot be read, if it still listens, and ends the connection.
+pub(super) async fn refuse(stream: &mut TcpStream) -> io::Result<()> {
+    stream.write_all(&DECODE_ERROR).await?;
     stream.shutdown().await
 }

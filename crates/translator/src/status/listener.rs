@@ -78,6 +78,10 @@ pub(super) fn programmed(outcome: &ListenerOutcome, told: Told<'_>) -> Verdict {
         return Verdict::no(types::PROGRAMMED, "Invalid", "The Gateway is not accepted");
     }
     if !outcome.serves() {
+        // The suite asks for the conflict's own reason.
+        if let Some(conflict) = &outcome.conflict {
+            return Verdict::no(types::PROGRAMMED, conflict.reason, conflict.message.clone());
+        }
         let why = outcome.refused.clone().or_else(|| outcome.unresolved());
         let message = why.map_or(Cow::Borrowed("The listener cannot serve"), |problem| problem.message);
         return Verdict::no(types::PROGRAMMED, "Invalid", message);

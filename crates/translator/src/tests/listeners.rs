@@ -209,6 +209,7 @@ fn listeners_that_cannot_be_told_apart_are_all_out() {
     for listener in ["a", "b"] {
         let said = world.listener("gw", listener);
         assert!(said.contains(&"Conflicted=True/ProtocolConflict".to_owned()), "{said:?}");
+        assert!(said.contains(&"Programmed=False/ProtocolConflict".to_owned()), "{said:?}");
         assert!(said[0].starts_with("Accepted=False"));
         assert!(!world.serves("gw", listener));
     }
