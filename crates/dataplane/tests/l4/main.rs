@@ -1,5 +1,5 @@
 //! Connections that are handed on as a whole, with each stack.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail this way")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail this way")]
 #![allow(unreachable_pub, dead_code, reason = "the modules of one test binary")]
 
 mod passthrough;
@@ -22,13 +22,18 @@ macro_rules! on_each_stack {
     ($($module:ident :: $case:ident),* $(,)?) => {
         #[cfg(feature = "rustls")]
         mod with_rustls {
-            $(#[tokio::test] async fn $case() { super::$module::$case(super::TlsStack::Rustls).await })*
+            $(#[tokio::test] async fn $case() { super::in_time(super::$module::$case(super::TlsStack::Rustls)).await })*
         }
         #[cfg(feature = "boringssl")]
         mod with_boringssl {
-            $(#[tokio::test] async fn $case() { super::$module::$case(super::TlsStack::Boringssl).await })*
+            $(#[tokio::test] async fn $case() { super::in_time(super::$module::$case(super::TlsStack::Boringssl)).await })*
         }
     };
+}
+
+/// As long as a case may take: a machine may be busy, but nothing waits for ever.
+async fn in_time(case: impl Future<Output = ()>) {
+    tokio::time::timeout(std::time::Duration::from_secs(120), case).await.expect("a case that ends");
 }
 
 on_each_stack! {

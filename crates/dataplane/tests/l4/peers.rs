@@ -214,3 +214,10 @@ pub async fn read_all(stream: &mut TcpStream) -> (Vec<u8>, io::Result<()>) {
     let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut all)).await;
     (all, read.unwrap_or(Err(io::ErrorKind::TimedOut.into())).map(drop))
 }
+
+/// Everything that a stream still has, until its proper end.
+pub async fn rest_of<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut all)).await;
+    read.unwrap_or(Err(io::ErrorKind::TimedOut.into())).map(|_| all)
+}

@@ -7,14 +7,11 @@ use std::{
 };
 
 use crate::{
-    peers::{Peer, read_all, read_text},
+    peers::{Peer, read_all, read_text, rest_of},
     support::{backend, client, *},
     *,
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 /// A proxy with one TCP listener and these backends by weight.
 async fn relaying(workers: usize, limits: Limits, backends: &[(&str, u32, &[SocketAddr])]) -> Proxy {
@@ -45,8 +42,7 @@ async fn both_directions_flow_and_end_by_themselves() {
     });
     // A slow reader holds the backend back, and loses nothing.
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let mut got = Vec::new();
-    reader.read_to_end(&mut got).await.unwrap();
+    let got = rest_of(&mut reader).await.unwrap();
     writing.await.unwrap();
     assert!(got.strip_suffix(b"bye") == Some(&sent[..]), "{}", got.len());
     assert_eq!(peer.wait_ends(1).await, [Ok(())]);

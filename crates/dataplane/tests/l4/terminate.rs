@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::{
-    peers::{Peer, read_text},
+    peers::{Peer, read_text, rest_of},
     support::{client, pki, pki::Ca, *},
     *,
 };
@@ -39,8 +39,7 @@ pub async fn what_is_in_tls_goes_to_a_plaintext_backend(stack: TlsStack) {
         writer.write_all(&copy).await.unwrap();
         writer.shutdown().await.unwrap();
     });
-    let mut got = Vec::new();
-    reader.read_to_end(&mut got).await.unwrap();
+    let got = rest_of(&mut reader).await.unwrap();
     writing.await.unwrap();
     assert!(got.strip_suffix(b"bye") == Some(&sent[..]), "{}", got.len());
     drop(reader);
@@ -215,9 +214,8 @@ pub async fn tls_begins_at_the_gateway_for_tcp_routes(stack: TlsStack) {
         .await;
         let mut stream = client::connect(proxy.port).await;
         let _ = stream.write_all(b"secret").await;
-        let mut got = Vec::new();
         let _ = stream.shutdown().await;
-        let _ = stream.read_to_end(&mut got).await;
+        let got = rest_of(&mut stream).await.unwrap_or_default();
         assert!(String::from_utf8(got).unwrap().starts_with(answer));
         let record = proxy.wait_records(1).await.remove(0);
         match answer {
