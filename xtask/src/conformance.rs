@@ -9,7 +9,10 @@ mod table;
 mod verdict;
 mod yaml;
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use clap::{Args, ValueEnum};
 
@@ -180,6 +183,24 @@ pub(crate) fn run(options: &Options) -> Outcome {
     outcome
 }
 
+/// Installs binaries that are built, for other tasks that need Lasthop in a cluster of ours.
+pub(crate) fn install_built(
+    (layout, space): (&Layout, &Space),
+    kubectl: &Kubectl<'_>,
+    debug: bool,
+    manifests: &Path,
+) -> Outcome {
+    let what = install::What {
+        build: if debug { Build::Debug } else { Build::Release },
+        no_build: true,
+        binaries: None,
+        manifests: Some(manifests),
+        dataplane: Dataplane::Rustls,
+    };
+    install::install(&what, Some((layout, space)), kubectl)?;
+    install::wait_for_class(kubectl, "lasthop").map(drop)
+}
+
 /// The run itself, on a cluster that stands.
 fn run_on(
     options: &Options,
@@ -219,7 +240,14 @@ fn install_and_run(
     output: &std::path::Path,
 ) -> Outcome {
     if !options.installed {
-        install::install(options, ours, kubectl)?;
+        let what = install::What {
+            build: options.build,
+            no_build: options.no_build,
+            binaries: options.binaries.as_deref(),
+            manifests: options.manifests.as_deref(),
+            dataplane: options.dataplane,
+        };
+        install::install(&what, ours, kubectl)?;
     }
     let features = install::wait_for_class(kubectl, &options.gateway_class)?;
     if features.is_empty() {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Dataplane, Options};
+use super::{Build, Dataplane};
 use crate::{
     cluster::{
         images::{self, Image},
@@ -21,9 +21,21 @@ use crate::{
 /// Our programs, each an image of its own.
 const PROGRAMS: [&str; 2] = ["lasthop-controller", "lasthop-proxy"];
 
+/// What is installed.
+pub(crate) struct What<'a> {
+    pub(crate) build: Build,
+    /// Take the binaries as they are.
+    pub(crate) no_build: bool,
+    /// Take those of this folder.
+    pub(crate) binaries: Option<&'a Path>,
+    /// Instead of those that our own task writes.
+    pub(crate) manifests: Option<&'a Path>,
+    pub(crate) dataplane: Dataplane,
+}
+
 /// Builds what is missing, gives the images to the cluster (ours; a user's pulls them) and applies the manifests.
 pub(crate) fn install(
-    options: &Options,
+    options: &What<'_>,
     ours: Option<(&Layout, &Space)>,
     kubectl: &Kubectl<'_>,
 ) -> Result<(), String> {
@@ -44,8 +56,8 @@ pub(crate) fn install(
 }
 
 /// The manifests: a file the user names, or what our own task writes.
-fn manifests(options: &Options) -> Result<String, String> {
-    if let Some(file) = &options.manifests {
+fn manifests(options: &What<'_>) -> Result<String, String> {
+    if let Some(file) = options.manifests {
         return std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()));
     }
     let ourselves = std::env::current_exe().map_err(|error| format!("our own program: {error}"))?;
@@ -60,10 +72,10 @@ fn manifests(options: &Options) -> Result<String, String> {
 }
 
 /// The program's binary, built unless it shall not be.
-fn binary(options: &Options, program: &str) -> Result<PathBuf, String> {
+fn binary(options: &What<'_>, program: &str) -> Result<PathBuf, String> {
     let folder = root().join("bins").join(program.trim_start_matches("lasthop-"));
     let built = root().join("target").join(options.build.folder());
-    let binary = options.binaries.as_ref().unwrap_or(&built).join(program);
+    let binary = options.binaries.unwrap_or(&built).join(program);
     if !options.no_build && options.binaries.is_none() {
         if !folder.join("Cargo.toml").is_file() {
             return Err(format!("there is no {program} yet: {} is missing", folder.display()));
