@@ -101,7 +101,7 @@ mod tests {
         // The mapped one is the first one.
         assert_eq!((chosen.addresses.len(), chosen.local), (0, local.len() - 1));
         assert_eq!(choose(parse(&local), true).addresses.len(), local.len() - 1);
-        let others = ["10.0.0.1", "192.0.2.1", "2001:db8::1", "64:ff9b::192.0.2.1", "fd00::1"];
+        let others = ["10.0.0.1", "192.0.2.1", "64:ff9b::192.0.2.1", "2001:db8::1", "fd00::1"];
         assert_eq!(&*choose(parse(&others), false).addresses, parse(&others));
     }
 
