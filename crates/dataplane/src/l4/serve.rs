@@ -13,10 +13,7 @@ use super::{
     rules::RuleView,
     session::Session,
 };
-use crate::{
-    upstream::UpstreamBackend,
-    wire::Wire,
-};
+use crate::{upstream::UpstreamBackend, wire::Wire};
 
 /// How long the last bytes before a reset may take to leave, and then to arrive: a reset overtakes what was not
 /// acknowledged.

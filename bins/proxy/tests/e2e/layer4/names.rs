@@ -84,3 +84,31 @@ fn dnsmasq() {
     assert!(proxy.metric("lasthop_upstream_failures_total", &[("reason", "PolicyRefused")]) >= 1.0);
     proxy.wait_access(|record| record["protocol"] == "UDP" && record["reason"] == "PolicyRefused");
 }
+
+/// Thousands of clients that ask once and never come back.
+#[test]
+fn flood() {
+    let _turn = crate::support::turn::alone();
+    let port = ports::free();
+    let site = Site::with_gateway(&listener("names", port, "UDP", ""));
+    let Some((dns, _dns)) = start(site.work(), "192.0.2.1") else { return };
+    site.write("service-names.yaml", &over_udp(&manifests::service("names", &[dns], None)));
+    site.write("route-names.yaml", &route("UDPRoute", "names", "names", None, &[("names", 1)]));
+    let proxy = site.start(ANY_STACK);
+    let regular = || ask(port, "shop.test") == Some([192, 0, 2, 1]);
+    assert!(within(PATIENCE, || regular().then_some(())).is_some(), "{}", proxy.log());
+    let before = proxy.memory();
+    for number in 0..8_000_u32 {
+        let source = std::net::Ipv4Addr::from(u32::from_be_bytes([127, 1, 0, 1]) + number);
+        let socket = UdpSocket::bind((source, 0)).unwrap();
+        socket.send_to(b"flood", ("127.0.0.1", port)).unwrap();
+        if number % 1_000 == 0 {
+            assert!(regular(), "after {number}");
+        }
+    }
+    let sessions = proxy.metric("lasthop_l4_listener_connections", &[]);
+    let grown = proxy.memory().saturating_sub(before);
+    eprintln!("{sessions} sessions, {grown} KiB");
+    assert!(sessions > 500.0 && grown < 64 * 1024, "{sessions} sessions, {grown} KiB");
+    assert!(regular());
+}
