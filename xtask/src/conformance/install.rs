@@ -51,8 +51,19 @@ pub(crate) fn install(
             println!("conformance: {} is {}", names.join(", "), binary.display());
         }
     }
+    let former = controller(kubectl)?;
     kubectl.apply(&manifests, "Lasthop's manifests")?;
-    wait_for_controller(kubectl)
+    if let Some((namespace, name)) = former {
+        // The image may have another content under its name: what runs is of the one before.
+        kubectl.run(&["rollout", "restart", &namespace, &name])?;
+    }
+    let (namespace, name) =
+        controller(kubectl)?.ok_or("the manifests place no deployment lasthop-controller")?;
+    let rollout = kubectl.run(&["rollout", "status", &namespace, &name, "--timeout=120s"]);
+    rollout.map(drop).map_err(|error| {
+        let log = kubectl.run(&["logs", &namespace, &name, "--all-containers", "--tail=20"]);
+        format!("{error}\nits log:\n{}", log.unwrap_or_else(|error| error))
+    })
 }
 
 /// The manifests: a file the user names, or what our own task writes.
@@ -115,22 +126,17 @@ fn image_names(manifests: &str, program: &str) -> Result<Vec<String>, String> {
     }
 }
 
-fn wait_for_controller(kubectl: &Kubectl<'_>) -> Result<(), String> {
+/// The controller's deployment, if it is there, as `kubectl` is told of one.
+fn controller(kubectl: &Kubectl<'_>) -> Result<Option<(String, String)>, String> {
     let find = ["get", "deployments", "--all-namespaces", "--output=json"];
     let list: serde_json::Value =
         serde_json::from_str(&kubectl.run(&find)?).map_err(|error| format!("the deployments: {error}"))?;
     let mut names = list["items"].as_array().into_iter().flatten().filter_map(|item| {
         let metadata = &item["metadata"];
         let name = metadata["name"].as_str().filter(|name| name.contains("lasthop-controller"))?;
-        Some((metadata["namespace"].as_str()?.to_owned(), format!("deployment/{name}")))
+        Some((format!("--namespace={}", metadata["namespace"].as_str()?), format!("deployment/{name}")))
     });
-    let (namespace, name) = names.next().ok_or("the manifests place no deployment lasthop-controller")?;
-    let namespace = format!("--namespace={namespace}");
-    let rollout = kubectl.run(&["rollout", "status", &namespace, &name, "--timeout=120s"]);
-    rollout.map(drop).map_err(|error| {
-        let log = kubectl.run(&["logs", &namespace, &name, "--all-containers", "--tail=20"]);
-        format!("{error}\nits log:\n{}", log.unwrap_or_else(|error| error))
-    })
+    Ok(names.next())
 }
 
 /// Waits until the class is accepted, and gives the features it says it supports.
