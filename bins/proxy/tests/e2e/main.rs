@@ -19,6 +19,7 @@ mod faults;
 mod frontend;
 mod grpc;
 mod hostile;
+mod httproute;
 mod layer4;
 mod lifecycle;
 mod limits;
