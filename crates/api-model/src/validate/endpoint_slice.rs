@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::KindSchema;
 use super::metadata::namespaced;
-use super::patterns::{DNS_LABEL, is_dns_name};
+use super::patterns::{DNS_LABEL, DNS_NAME, LABEL_VALUE, QUALIFIED_NAME, is_dns_name};
 use crate::schema::path::FieldPath;
 use crate::schema::{
     Look as _, Pattern, Schema, blames, boolean, integer, list, map, object, one_of, optional, required, text,
@@ -19,7 +19,7 @@ pub(super) fn schema() -> KindSchema {
         optional("name", text().at_most(63).pattern(PORT_NAME).default("")),
         optional("protocol", one_of(&["TCP", "UDP", "SCTP"]).default("TCP")),
         optional("port", integer(1, 65535)),
-        optional("appProtocol", text()),
+        optional("appProtocol", text().pattern(QUALIFIED_NAME)),
     ]);
     KindSchema::with_fields(
         namespaced(),
@@ -53,7 +53,9 @@ fn endpoint() -> Schema {
         optional("serving", boolean()),
         optional("terminating", boolean()),
     ]);
-    let named = || list(object([required("name", text())])).at_most(8);
+    let named = |name| list(object([optional("name", name)])).at_most(8).unique_by("name");
+    let node = || text().at_most(253).pattern(DNS_NAME);
+    let zone = text().at_most(63).pattern(LABEL_VALUE).default("");
     let target = object([
         optional("apiVersion", text()),
         optional("fieldPath", text()),
@@ -67,9 +69,9 @@ fn endpoint() -> Schema {
         required("addresses", list(text()).between(1, 100).unique()),
         optional("conditions", conditions),
         optional("deprecatedTopology", map(text())),
-        optional("hints", object([optional("forZones", named()), optional("forNodes", named())])),
+        optional("hints", object([optional("forZones", named(zone)), optional("forNodes", named(node()))])),
         optional("hostname", text().between(1, 63).pattern(DNS_LABEL)),
-        optional("nodeName", text()),
+        optional("nodeName", node()),
         optional("targetRef", target),
         optional("zone", text()),
     ])

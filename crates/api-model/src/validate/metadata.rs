@@ -35,10 +35,25 @@ fn no_namespace() -> Rule {
     })
 }
 
+/// As owners have it.
+const GROUP_VERSION: Pattern = Pattern {
+    accepts: |text| text.matches('/').count() < 2 && !text.ends_with('/'),
+    says: "GROUP/VERSION, or VERSION alone",
+};
+
+/// What names begin with: a name, or one that lacks what would follow a `-`.
+fn begins(name: Pattern, longest: usize) -> Rule {
+    holds("must be the beginning of a name", "leave it out, or give the beginning of a name", move |prefix| {
+        let prefix = prefix.as_str().unwrap_or_default();
+        let whole = prefix.strip_suffix('-').map_or_else(|| prefix.to_owned(), |front| format!("{front}a"));
+        whole.is_empty() || (whole.len() <= longest && (name.accepts)(&whole))
+    })
+}
+
 fn metadata(name: Pattern, longest: usize, namespaced: bool) -> Schema {
     let namespace = if namespaced { text().between(1, 63).pattern(DNS_LABEL) } else { text() };
     let owner = object([
-        required("apiVersion", text().between(1, usize::MAX)),
+        required("apiVersion", text().between(1, usize::MAX).pattern(GROUP_VERSION)),
         required("kind", text().between(1, usize::MAX)),
         required("name", text().between(1, usize::MAX)),
         required("uid", text().between(1, usize::MAX)),
@@ -69,11 +84,11 @@ fn metadata(name: Pattern, longest: usize, namespaced: bool) -> Schema {
         optional("namespace", namespace),
         optional("labels", map(text().at_most(63).pattern(LABEL_VALUE)).pattern(QUALIFIED_NAME)),
         optional("annotations", annotations),
-        optional("generateName", text()),
+        optional("generateName", text().rule(begins(name, longest))),
         optional("creationTimestamp", text().pattern(TIMESTAMP)),
         optional("deletionTimestamp", text().pattern(TIMESTAMP)),
         optional("deletionGracePeriodSeconds", integer(i64::MIN, i64::MAX)),
-        optional("finalizers", list(text())),
+        optional("finalizers", list(text().pattern(QUALIFIED_NAME))),
         optional("generation", integer(0, i64::MAX)),
         optional("managedFields", list(managed)),
         optional("ownerReferences", list(owner).unique_by("uid")),

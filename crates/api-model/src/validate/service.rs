@@ -44,7 +44,7 @@ fn spec() -> Schema {
         optional("publishNotReadyAddresses", boolean()),
         optional("sessionAffinity", one_of(&["None", "ClientIP"]).default("None")),
         optional("sessionAffinityConfig", affinity),
-        optional("trafficDistribution", text()),
+        optional("trafficDistribution", one_of(&["PreferClose", "PreferSameZone", "PreferSameNode"])),
     ])
     .rules(port_rules())
     .rules([

@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 
 mod core_kinds;
+mod differential;
 mod fixtures;
 mod gateways;
 mod http_route_filters;
