@@ -71,6 +71,8 @@ pub struct Election {
     /// What was seen of the Lease last, and when it was seen first.
     seen: Option<(Seen, Instant)>,
     renewed: Instant,
+    /// Whether the last look failed.
+    failing: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +93,7 @@ impl Election {
             held,
             seen: None,
             renewed: Instant::now(),
+            failing: false,
         };
         (election, Leadership(leadership))
     }
@@ -100,7 +103,11 @@ impl Election {
         let mut stop = std::pin::pin!(stop);
         loop {
             match timeout(REQUEST, self.turn()).await {
-                Ok(Ok(held)) => self.say(held),
+                Ok(Ok(held)) => {
+                    self.failing = false;
+                    self.say(held);
+                }
+                Ok(Err(kube::Error::Api(status))) => self.failed(&status.message),
                 Ok(Err(error)) => self.failed(&error.to_string()),
                 Err(_) => self.failed("the API server did not answer in time"),
             }
@@ -127,8 +134,10 @@ impl Election {
         }
     }
 
-    fn failed(&self, why: &str) {
-        tracing::debug!(lease = %self.name, "the Lease cannot be looked at: {why}");
+    fn failed(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.failing, true) {
+            tracing::warn!(lease = %self.name, "the Lease cannot be read or written, it is tried again: {why}");
+        }
         if *self.held.borrow() && self.renewed.elapsed() > GIVE_UP {
             tracing::warn!(lease = %self.name, "the Lease could not be renewed: {why}");
             self.say(false);

@@ -81,6 +81,9 @@ pub struct DisruptionBudget {
     pub max_unavailable: Option<IntOrString>,
 }
 
+/// The parameters by namespace and name: what they say, or what is wrong with them.
+pub(crate) type ParametersByName = BTreeMap<(String, String), Result<Arc<LasthopParameters>, String>>;
+
 /// The kind as the API server is to be asked.
 pub(crate) fn resource() -> ApiResource {
     ApiResource {

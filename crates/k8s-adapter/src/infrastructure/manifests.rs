@@ -312,5 +312,4 @@ fn protocol(port: Port) -> &'static str {
 }
 
 #[cfg(test)]
-#[path = "manifests_tests.rs"]
 mod tests;

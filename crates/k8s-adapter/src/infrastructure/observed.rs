@@ -13,9 +13,7 @@ use super::{
     names,
     plan::{Plan, Port},
 };
-use crate::parameters::LasthopParameters;
-
-type ParametersByName = BTreeMap<(String, String), Result<Arc<LasthopParameters>, String>>;
+use crate::parameters::{LasthopParameters, ParametersByName};
 
 /// What is known about Gateways and what serves them: told by the source and by the loop, read by whoever places proxies
 /// and by whoever asks which Gateway an account belongs to.

@@ -13,14 +13,13 @@ use lasthop_dataplane_api::ObjectName;
 use serde_json::Value;
 
 use super::proxies::Proxies;
-use crate::infrastructure::Observed;
-use crate::parameters::{self, LasthopParameters};
+use crate::{
+    infrastructure::Observed,
+    parameters::{self, ParametersByName},
+};
 
 /// The annotation that the API's CRDs carry their version in.
 const BUNDLE_VERSION: &str = "gateway.networking.k8s.io/bundle-version";
-
-/// The parameters by namespace and name: what they say, or what is wrong with them.
-pub(crate) type ParametersByName = BTreeMap<(String, String), Result<Arc<LasthopParameters>, String>>;
 
 pub(super) struct Decorations {
     controller: String,

@@ -17,6 +17,9 @@ use super::{
 };
 use crate::infrastructure::Observed;
 
+/// So often an API server must say that it does not know a kind whose objects it has served.
+const BELIEVED: u8 = 4;
+
 /// What is in force of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
@@ -45,6 +48,8 @@ struct Watch {
     progress: Progress,
     /// The API server stopped answering.
     lost: bool,
+    /// So often in a row the API server did not know the kind.
+    missed: u8,
     objects: HashMap<ResourceKey, Standing>,
 }
 
@@ -61,8 +66,13 @@ pub(super) struct Known {
 
 impl Known {
     pub(super) fn new(everything: Vec<Watched>, controller: &str, observed: Arc<Observed>) -> Self {
-        let watch =
-            |watched| Watch { watched, progress: Progress::Waiting, lost: false, objects: HashMap::new() };
+        let watch = |watched| Watch {
+            watched,
+            progress: Progress::Waiting,
+            lost: false,
+            missed: 0,
+            objects: HashMap::new(),
+        };
         Self {
             watches: everything.into_iter().map(watch).collect(),
             decorations: Decorations::new(controller, observed.clone()),
@@ -208,7 +218,9 @@ impl Known {
     }
 
     fn progress(&mut self, index: usize, progress: Progress) {
-        self.reachable(index);
+        if progress == Progress::Listed {
+            self.reachable(index);
+        }
         let Some(watch) = self.watches.get_mut(index) else { return };
         if watch.progress == progress {
             return;
@@ -232,6 +244,12 @@ impl Known {
                 }
             }
             Trouble::Missing => {
+                watch.missed = watch.missed.saturating_add(1);
+                // An API server that has just begun may not know its own CRDs yet. Who takes away a CRD takes away its
+                // objects first, one by one.
+                if !watch.objects.is_empty() && watch.missed < BELIEVED {
+                    return;
+                }
                 let keys: Vec<ResourceKey> = watch.objects.keys().cloned().collect();
                 keys.iter().for_each(|key| self.gone(index, key));
                 self.progress(index, Progress::Without(Trouble::Missing));
@@ -242,6 +260,9 @@ impl Known {
     }
 
     fn reachable(&mut self, index: usize) {
+        if let Some(watch) = self.watches.get_mut(index) {
+            watch.missed = 0;
+        }
         if let Some(watch) = self.watches.get_mut(index).filter(|watch| watch.lost) {
             watch.lost = false;
             tracing::info!("{} is followed again", watch.watched);
@@ -364,5 +385,4 @@ fn trouble(watch: &Watch) -> Option<Problem> {
 }
 
 #[cfg(test)]
-#[path = "known_tests.rs"]
 mod tests;

@@ -209,5 +209,4 @@ fn same_subject(a: &Value, b: &Value) -> bool {
 }
 
 #[cfg(test)]
-#[path = "merge_tests.rs"]
 mod tests;
