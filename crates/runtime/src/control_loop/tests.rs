@@ -52,11 +52,17 @@ struct Fake {
     updates: Mutex<Vec<Arc<Update>>>,
     waiting: AtomicUsize,
     fails: bool,
+    /// What it says by itself.
+    say: mpsc::UnboundedSender<Report>,
+    says: tokio::sync::Mutex<mpsc::UnboundedReceiver<Report>>,
 }
 
 impl Fake {
     fn new(permits: usize, fails: bool) -> Arc<Self> {
+        let (say, says) = mpsc::unbounded_channel();
         Arc::new(Self {
+            say,
+            says: tokio::sync::Mutex::new(says),
             permits: Semaphore::new(permits),
             updates: Mutex::default(),
             waiting: AtomicUsize::new(0),
@@ -84,6 +90,13 @@ impl Dataplane for Fake {
         let listeners = update.listeners.0.iter().map(|(key, _)| (key.clone(), state.clone())).collect();
         self.updates.lock().unwrap().push(update.clone());
         Report { version: update.version, listeners, refused_backends: Vec::new() }
+    }
+
+    async fn reported(&self) -> Report {
+        match self.says.lock().await.recv().await {
+            Some(report) => report,
+            None => std::future::pending().await,
+        }
     }
 
     async fn drain(&self, _: Duration) {}
@@ -233,4 +246,40 @@ async fn an_object_that_is_gone_has_no_conditions() {
     let gone = objects(&route("a")).remove(0).key();
     control.take(SourceEvent { removed: vec![gone], ..SourceEvent::default() }).await;
     assert_eq!(objects_known(&control), ["Gateway default/edge"]);
+}
+
+#[tokio::test]
+async fn what_the_dataplane_says_by_itself_reaches_the_conditions() {
+    let dataplane = Fake::new(9, false);
+    let control = control(&dataplane);
+    let state = control.state.clone();
+    let (sender, events) = tokio::sync::mpsc::unbounded_channel();
+    let running = tokio::spawn(control.run(Script(events), std::future::pending()));
+    sender.send(applied(GATEWAY)).unwrap();
+    state.ready().await;
+    assert_eq!(bad(&state), Vec::<String>::new());
+    let snapshot = state.snapshot();
+    let states = snapshot.listeners.keys().map(|key| {
+        let (reason, message) = ("PortUnavailable".into(), "the address is gone".into());
+        (key.clone(), ListenerState::Failed { reason, message })
+    });
+    let report = Report { version: snapshot.version, listeners: states.collect(), ..Report::default() };
+    dataplane.say.send(report).unwrap();
+    while !bad(&state).iter().any(|said| said.contains("the address is gone")) {
+        tokio::task::yield_now().await;
+    }
+    drop(sender);
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dataplane_is_told_once_that_there_is_nothing() {
+    let dataplane = Fake::new(9, false);
+    let mut control = control(&dataplane);
+    control.take(SourceEvent::default()).await;
+    control.take(SourceEvent::default()).await;
+    let updates = dataplane.updates.lock().unwrap().clone();
+    assert_eq!(updates.len(), 1);
+    assert!(updates[0].is_empty());
+    assert_eq!(control.metrics.reloads.get(), 0);
 }
