@@ -1,14 +1,16 @@
 //! Builds, tests and measures Lasthop: `cargo xtask setup | test | check-size | arrows | trust | cluster |
-//! conformance | bench`.
+//! conformance | validation | manifests | crds | chart | images | bench`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks to the terminal")]
 
 mod arrows;
 mod bench;
+mod chart;
 mod cluster;
 mod conformance;
 mod deny;
 mod graph;
+mod images;
 mod print;
 mod processes;
 mod setup;
@@ -16,6 +18,7 @@ mod size;
 mod suite;
 mod test;
 mod trust;
+mod validation;
 
 use std::{
     path::{Path, PathBuf},
@@ -51,10 +54,16 @@ enum Task {
     Cluster(cluster::Options),
     /// The official Gateway API conformance suite, on a cluster of our own or yours.
     Conformance(conformance::Options),
+    /// Our verdict on thousands of objects beside a real API server's.
+    Validation(validation::Options),
     /// Print everything that an installation on a cluster consists of, for kubectl apply --server-side.
     Manifests(print::Options),
     /// Print the CRDs of our own kinds.
     Crds(print::Options),
+    /// Bring the Helm chart's CRD and rights up to date.
+    Chart,
+    /// Build the container images of controller and proxy, as archives.
+    Images(images::Options),
     /// Build the proxy and the benchmark driver optimised, and run the driver with the given arguments.
     Bench(bench::Options),
 }
@@ -68,8 +77,11 @@ fn main() -> ExitCode {
         Task::Trust(options) => trust::run(&options),
         Task::Cluster(options) => cluster::run(&options),
         Task::Conformance(options) => conformance::run(&options),
+        Task::Validation(options) => validation::run(&options),
         Task::Manifests(options) => print::run("manifests", &options),
         Task::Crds(options) => print::run("crds", &options),
+        Task::Chart => chart::run(),
+        Task::Images(options) => images::run(&options),
         Task::Bench(options) => bench::run(&options),
     };
     match outcome {

@@ -11,7 +11,7 @@ use clap::Args;
 
 use crate::{
     Outcome,
-    cluster::programs::{GRPC_CLIENT, GRPC_SERVER},
+    cluster::programs::{GRPC_CLIENT, GRPC_SERVER, HELM},
     processes::{cargo, in_path, output, run as run_command, succeeds},
     root,
 };
@@ -71,7 +71,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     }
     install_cargo_deny()?;
     install_envoy();
-    install_grpc_interop();
+    install_go_programs();
     println!("setup: done");
     Ok(())
 }
@@ -176,11 +176,11 @@ fn link(binary: &Path, folder: &Path) -> std::io::Result<()> {
     std::os::unix::fs::symlink(binary, folder.join("envoy"))
 }
 
-/// grpc-go's interoperability tests, both sides: without them the tests that want them say so and are skipped, except in
-/// CI.
-fn install_grpc_interop() {
+/// grpc-go's interoperability tests, both sides, and Helm: without them the tests that want them say so and are skipped,
+/// except in CI.
+fn install_go_programs() {
     let folder = root().join(".lasthop/bin");
-    for program in [GRPC_CLIENT, GRPC_SERVER] {
+    for program in [GRPC_CLIENT, GRPC_SERVER, HELM] {
         let linked = folder.join(program.name);
         let built = program.build().and_then(|binary| {
             let _ = std::fs::remove_file(&linked);
@@ -189,7 +189,7 @@ fn install_grpc_interop() {
                 .map_err(|error| format!("{}: {error}", linked.display()))
         });
         if let Err(sentence) = built {
-            println!("setup: NO {}: {sentence}; the gRPC interoperability tests cannot run", program.name);
+            println!("setup: NO {}: {sentence}; the tests that ask for it cannot run", program.name);
         }
     }
 }

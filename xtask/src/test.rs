@@ -5,7 +5,9 @@ use std::{ffi::OsString, time::Instant};
 use clap::{Args, ValueEnum};
 
 use crate::{
-    Outcome, arrows, deny,
+    Outcome, arrows,
+    cluster::programs::published_gateway_api,
+    deny,
     graph::test_targets,
     processes::{cargo, run as run_command},
     setup, size,
@@ -42,6 +44,9 @@ enum Step {
 
 /// The packages that can be built with either TLS stack.
 const EITHER_STACK: [&str; 3] = ["lasthop-tls-backends", "lasthop-dataplane", "lasthop-proxy"];
+
+/// The test that compares our schemas with the published ones.
+const PUBLISHED: &str = "published_crds::schemas_say_what_the_published_crds_say";
 
 /// The package that holds the end-to-end tests.
 const PROXY: &str = "lasthop-proxy";
@@ -115,7 +120,26 @@ fn clippy() -> Outcome {
 fn unit(tally: &mut Tally) -> Outcome {
     let inside = tests(tally, &["--lib", "--bins", "--test"], |package| package != PROXY);
     let documentation = counted(tally, &["--doc".into()]);
-    inside.and(documentation)
+    let schemas = published_schemas(tally);
+    inside.and(documentation).and(schemas)
+}
+
+/// Our schemas beside the published CRDs, field by field, where these can be had.
+fn published_schemas(tally: &mut Tally) -> Outcome {
+    let folder = match published_gateway_api() {
+        Ok(folder) => folder,
+        Err(sentence) => {
+            println!("unit: NO PUBLISHED CRDS: {sentence}; our schemas are not compared with them");
+            return Ok(());
+        }
+    };
+    // Only for this test: the programs take every LASTHOP_ variable for a setting.
+    let mut command = cargo(["test", "--locked", "--workspace", "--all-features", "--lib", "--", PUBLISHED]);
+    command.env("LASTHOP_GATEWAY_API_DIR", folder);
+    let (counted, outcome) = suite::count(command);
+    *tally = tally.plus(counted);
+    outcome?;
+    if counted.passed == 1 { Ok(()) } else { Err(format!("{PUBLISHED} has not run: {counted:?}")) }
 }
 
 /// Runs tests with both TLS stacks on. `kinds` may end in `--test`: then the integration tests of the packages that

@@ -77,15 +77,8 @@ pub(crate) fn import_archive(space: &Space, archive: &Path) -> Result<(), String
 pub(crate) fn archive(folder: &Path, image: &Image<'_>) -> Result<PathBuf, String> {
     let _ = std::fs::remove_dir_all(folder);
     let files = folder.join("files");
-    make(&files)?;
+    furnish(&files, image.program)?;
     let name = image.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    copy(image.program, &files.join("usr/local/bin").join(&name))?;
-    if Path::new(AUTHORITIES).is_file() {
-        copy(Path::new(AUTHORITIES), &files.join(AUTHORITIES.trim_start_matches('/')))?;
-    }
-    for library in libraries(image.program)? {
-        copy(&library, &files.join(library.strip_prefix("/").unwrap_or(&library)))?;
-    }
     pack(&files, &folder.join("layer.tar"), &["."])?;
     let mut sum = Command::new("sha256sum");
     sum.arg(folder.join("layer.tar"));
@@ -109,6 +102,20 @@ pub(crate) fn archive(folder: &Path, image: &Image<'_>) -> Result<PathBuf, Strin
     let archive = folder.join("image.tar");
     pack(folder, &archive, &["manifest.json", "config.json", "layer.tar"])?;
     Ok(archive)
+}
+
+/// Lays out, in a new folder, what an image of the program holds: itself, its libraries, CA certificates.
+pub(crate) fn furnish(files: &Path, program: &Path) -> Result<(), String> {
+    let _ = std::fs::remove_dir_all(files);
+    make(files)?;
+    copy(program, &files.join("usr/local/bin").join(program.file_name().unwrap_or_default()))?;
+    if Path::new(AUTHORITIES).is_file() {
+        copy(Path::new(AUTHORITIES), &files.join(AUTHORITIES.trim_start_matches('/')))?;
+    }
+    for library in libraries(program)? {
+        copy(&library, &files.join(library.strip_prefix("/").unwrap_or(&library)))?;
+    }
+    Ok(())
 }
 
 /// The name of this machine's processor as images have it.

@@ -107,6 +107,15 @@ pub(crate) const GRPC_CLIENT: Program = Program {
 pub(crate) const GRPC_SERVER: Program =
     Program { name: "grpc-interop-server", package: "google.golang.org/grpc/interop/server", ..GRPC_CLIENT };
 
+/// Helm, for the tests of the chart.
+pub(crate) const HELM: Program = Program {
+    name: "helm",
+    module: "helm",
+    package: "helm.sh/helm/v4/cmd/helm",
+    minutes: "2 minutes",
+    ..PLAIN
+};
+
 impl Program {
     /// The module's folder in the tree.
     fn folder(&self) -> PathBuf {
@@ -186,6 +195,32 @@ pub(crate) fn gateway_api(version: &str) -> Result<PathBuf, String> {
         .as_str()
         .map(PathBuf::from)
         .ok_or_else(|| format!("sigs.k8s.io/gateway-api v{version} cannot be had: {}", answer["Error"]))
+}
+
+/// The Gateway API of the version whose rules ours follow. Its module asks for a newer Go than the machine may have; only
+/// its files are wanted, and an older Go, though it refuses to unpack the module, checks it and keeps its archive.
+pub(crate) fn published_gateway_api() -> Result<PathBuf, String> {
+    const MODULE: &str = "sigs.k8s.io/gateway-api@v1.7.0";
+    // A module of ours that asks for nothing.
+    let mut command = go_command(&installed_go()?, &PAUSE.folder());
+    command.args(["mod", "download", "-json", MODULE]);
+    let printed = output(command)?;
+    let answer: serde_json::Value =
+        serde_json::from_slice(&printed.stdout).map_err(|error| format!("go mod download: {error}"))?;
+    if let Some(folder) = answer["Dir"].as_str() {
+        return Ok(folder.into());
+    }
+    let archive =
+        answer["Zip"].as_str().ok_or_else(|| format!("{MODULE} cannot be had: {}", answer["Error"]))?;
+    let parent = cache()?.join("gateway-api");
+    let folder = parent.join(MODULE);
+    if !folder.is_dir() {
+        make(&parent)?;
+        let mut unpack = Command::new("python3");
+        unpack.args(["-m", "zipfile", "-e", archive]).arg(&parent);
+        run(unpack)?;
+    }
+    Ok(folder)
 }
 
 fn go_command(go: &Path, folder: &Path) -> Command {
