@@ -69,7 +69,8 @@ pub(super) async fn attempt(
                 false => Vec::new(),
             };
             let how = Acquire { want: route.want, host: route.host, header: &header, fresh };
-            if search.backend.races() {
+            // A client's session stays where it is, if it takes a moment longer.
+            if search.backend.races() && route.prefer != Some(&endpoint.address) {
                 let backend = search.backend.clone();
                 // Boxed, as few backends have it.
                 let mut race = Box::pin(search.race(&mut endpoint, how));

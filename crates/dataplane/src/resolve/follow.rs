@@ -88,7 +88,7 @@ pub(super) async fn follow(host: Arc<str>, asker: Arc<Asker>, manner: Manner, pu
         match round.failure {
             Some(error) => {
                 asker.renew();
-                name.warn(&error);
+                name.warn(&error, round.outcome);
             }
             None if name.failures > 0 => {
                 tracing::info!(name = %name.host, "the name can be resolved again");
@@ -115,11 +115,12 @@ impl Followed {
         let mut failure = None;
         let mut waited = false;
         loop {
-            let one = match self.told.is_none() && asking.len() == 1 && !waited && self.has_any() {
+            let one = match asking.len() == 1 && !waited && self.has_any() {
                 true => match tokio::time::timeout(RESOLUTION_DELAY, asking.join_next()).await {
                     Ok(one) => one,
                     Err(_) => {
-                        // Requests wait for the first answer: half of it is enough to begin with.
+                        // Requests may wait for the first answer, and no change waits for a resolver that is silent
+                        // about one family.
                         waited = true;
                         self.tell();
                         continue;
@@ -207,10 +208,12 @@ impl Followed {
     }
 
     /// Says once why there is no answer, and again when that has consequences.
-    fn warn(&self, error: &str) {
+    fn warn(&self, error: &str, outcome: LookupOutcome) {
         if self.failures == 1 {
             let stale = self.manner.max_stale.as_secs();
             match self.has_any() {
+                _ if outcome == LookupOutcome::Partial => tracing::warn!(name = %self.host, error,
+                    "the name's addresses of one family cannot be resolved; those of the other one serve"),
                 true => tracing::warn!(name = %self.host, error, stale_s = stale,
                     "the name cannot be resolved; its last addresses serve until they are too old"),
                 false => tracing::warn!(name = %self.host, error, "the name cannot be resolved"),

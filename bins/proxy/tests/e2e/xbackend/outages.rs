@@ -2,15 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use super::{HOST, answers::answers_soon, outside, start};
+use super::{Alias, HOST, answers::answers_soon, outside, start};
 use crate::{
     for_each_stack,
     support::{
-        Stack,
+        PATIENCE, Stack,
         dns::{Dns, Mood},
         load::Load,
         server::Server,
         site::Site,
+        within,
     },
 };
 
@@ -60,7 +61,8 @@ fn never_answered(stack: Stack) {
     answers_soon(&site, "shop.test", 200, &proxy);
 }
 
-/// Questions for IPv6 addresses are dropped, as some resolvers do: the other half serves at once, and goes on.
+/// Questions for IPv6 addresses are dropped, as some resolvers do: the other half serves at once, goes on, and its
+/// changes do not wait.
 fn half_an_answer(stack: Stack) {
     let site = Site::new();
     let dns = Dns::start();
@@ -76,4 +78,11 @@ fn half_an_answer(stack: Stack) {
         std::thread::sleep(Duration::from_millis(200));
     }
     assert!(proxy.metric("lasthop_dns_lookups_total", &[("outcome", "partial")]) >= 1.0);
+    proxy.wait_log(&[HOST, "of one family cannot be resolved"]);
+    let moved = Alias::new("127.0.0.2", server.port);
+    dns.set(HOST, &["127.0.0.2"], 1);
+    let found = within(PATIENCE, || {
+        (site.get("shop.test", "/").status == 200 && moved.connections() > 0).then_some(())
+    });
+    assert!(found.is_some(), "{}", proxy.log());
 }
