@@ -46,6 +46,7 @@ on_each_stack! {
     terminate::what_is_in_tls_goes_to_a_plaintext_backend,
     terminate::a_backend_proves_itself_or_gets_nothing,
     terminate::a_backend_that_asks_for_a_certificate_gets_it_or_refuses,
+    terminate::a_policy_with_a_token_takes_no_connections,
     terminate::each_direction_ends_by_itself,
     terminate::a_cut_is_no_proper_end,
     terminate::the_clients_server_name_goes_on_if_the_policy_says_so,

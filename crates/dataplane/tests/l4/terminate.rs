@@ -135,6 +135,23 @@ pub async fn a_backend_that_asks_for_a_certificate_gets_it_or_refuses(stack: Tls
     assert_eq!(whisper(&proxy, &front).await, "hisecretbye");
 }
 
+/// Only requests carry a bearer token: a connection is not handed on without one.
+pub async fn a_policy_with_a_token_takes_no_connections(stack: TlsStack) {
+    let (front, ca) = (Ca::new(), Ca::new());
+    let peer = Peer::tls("hi", &ca.leaf(&["app.internal"])).await;
+    let mut settings = ca.settings("app.internal");
+    settings.bearer_token = Some("shop".into());
+    let policy = BackendTls::Policy(Arc::new(UpstreamTlsPolicy::new("default/policy", settings)));
+    let proxy = terminating(stack, &front, policy, &[&peer]).await;
+    let mut stream = pki::connect(proxy.port, &front, "app.test", &[]).await.unwrap();
+    let mut got = Vec::new();
+    // It ends with a reset.
+    let _ = stream.read_to_end(&mut got).await;
+    assert!(got.is_empty(), "{got:?}");
+    assert_eq!(proxy.wait_records(1).await[0].reason, Some("PolicyRefused"));
+    assert!(peer.bytes().is_empty());
+}
+
 pub async fn each_direction_ends_by_itself(stack: TlsStack) {
     let (front, ca) = (Ca::new(), Ca::new());
     for policy in [plaintext(), ca.policy("app.internal")] {
