@@ -38,6 +38,8 @@ pub(super) struct UdpSession {
     endpoint: Rc<Endpoint>,
     backend: Rc<UpstreamBackend>,
     last: Cell<u64>,
+    /// Datagrams of the client, as far as it matters.
+    asked: Cell<u8>,
     answered: Cell<bool>,
     /// As of this update the route leads where the session goes.
     checked: Cell<u64>,
@@ -116,6 +118,7 @@ impl UdpSession {
             record,
             backend,
             last: clock::now().into(),
+            asked: 0.into(),
             answered: false.into(),
             checked: receiver.worker.updates.get().into(),
             task: RefCell::default(),
@@ -131,6 +134,16 @@ impl UdpSession {
     /// When the last datagram passed.
     pub(super) fn last(&self) -> u64 {
         self.last.get()
+    }
+
+    /// Whether the client sent no more than one datagram.
+    pub(super) fn asked_once(&self) -> bool {
+        self.asked.get() <= 1
+    }
+
+    /// Whether the endpoint answered.
+    pub(super) fn was_answered(&self) -> bool {
+        self.answered.get()
     }
 
     /// Whether the route still leads where the session goes.
@@ -157,6 +170,7 @@ impl UdpSession {
     pub(super) fn forward(&self, datagram: &[u8]) -> io::Result<()> {
         self.record.count_in(datagram.len() as u64);
         self.last.set(clock::now());
+        self.asked.set(self.asked.get().saturating_add(1));
         match SockRef::from(&self.upstream).send(datagram) {
             Err(error) if is_fatal(&error) => Err(error),
             // What the system does not take at once is lost, as datagrams are.

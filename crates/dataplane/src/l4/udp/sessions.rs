@@ -10,8 +10,10 @@ pub(super) type ClientKey = (SocketAddr, Option<IpAddr>);
 
 /// How many are looked at to find one that idles.
 const LOOKS: usize = 16;
-/// How long a session must have idled to make room for another one, in milliseconds.
-const MAY_GO: u64 = 5_000;
+/// How long a client that sent more than once must have been silent to make room for another one, in milliseconds.
+const SILENT: u64 = 5_000;
+/// How long one that asked once is waited for at least: two ticks of the clock, in milliseconds.
+const ASKED: u64 = 400;
 
 /// The sessions of a socket.
 #[derive(Default)]
@@ -46,14 +48,20 @@ impl Sessions {
         }
     }
 
-    /// Takes out one that may make room: of a few, the one that idled longest, if that was long enough. A flood finds no
-    /// room among clients that are being served.
+    /// Takes out one that may make room: of a few, the one that idles for longest of those that may go. Who asked once and
+    /// was answered may go at once; a flood finds no room among clients that are being served.
     pub(super) fn take_idle(&mut self) -> Option<Rc<UdpSession>> {
         let some = || self.all.get(fastrand::usize(..self.all.len().max(1)));
-        let idlest = (0..LOOKS).filter_map(|_| some()).min_by_key(|session| session.last())?.clone();
-        if idlest.last() + MAY_GO > clock::now() {
-            return None;
-        }
+        let may_go = |session: &&Rc<UdpSession>| {
+            let wait = match (session.asked_once(), session.was_answered()) {
+                (true, true) => 0,
+                (true, false) => ASKED,
+                (false, _) => SILENT,
+            };
+            session.last() + wait <= clock::now()
+        };
+        let some = (0..LOOKS).filter_map(|_| some()).filter(may_go);
+        let idlest = some.min_by_key(|session| session.last())?.clone();
         self.remove(&idlest);
         Some(idlest)
     }
