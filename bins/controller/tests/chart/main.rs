@@ -1,5 +1,7 @@
 //! The Helm chart, rendered by the real Helm: with its default values it is what `lasthop-controller manifests` prints.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests, all of it")]
+
 mod yaml;
 
 use std::{
