@@ -53,7 +53,7 @@ fn endpoint() -> Schema {
         optional("serving", boolean()),
         optional("terminating", boolean()),
     ]);
-    let named = |name| list(object([optional("name", name)])).at_most(8).unique_by("name");
+    let named = |name| list(object([name])).at_most(8).unique_by("name");
     let node = || text().at_most(253).pattern(DNS_NAME);
     let zone = text().at_most(63).pattern(LABEL_VALUE).default("");
     let target = object([
@@ -69,7 +69,13 @@ fn endpoint() -> Schema {
         required("addresses", list(text()).between(1, 100).unique()),
         optional("conditions", conditions),
         optional("deprecatedTopology", map(text())),
-        optional("hints", object([optional("forZones", named(zone)), optional("forNodes", named(node()))])),
+        optional(
+            "hints",
+            object([
+                optional("forZones", named(optional("name", zone))),
+                optional("forNodes", named(required("name", node()))),
+            ]),
+        ),
         optional("hostname", text().between(1, 63).pattern(DNS_LABEL)),
         optional("nodeName", node()),
         optional("targetRef", target),
