@@ -39,7 +39,10 @@ fn start(folder: &Path, address: &str) -> Option<(u16, Process)> {
 
 /// The address of a name (RFC 1035 §4), if an answer comes within a second.
 fn ask(port: u16, name: &str) -> Option<[u8; 4]> {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    ask_from(&UdpSocket::bind("127.0.0.1:0").unwrap(), port, name)
+}
+
+fn ask_from(socket: &UdpSocket, port: u16, name: &str) -> Option<[u8; 4]> {
     socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     let mut question = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in name.split('.') {
@@ -95,7 +98,8 @@ fn flood() {
     site.write("service-names.yaml", &over_udp(&manifests::service("names", &[dns], None)));
     site.write("route-names.yaml", &route("UDPRoute", "names", "names", None, &[("names", 1)]));
     let proxy = site.start(ANY_STACK);
-    let regular = || ask(port, "shop.test") == Some([192, 0, 2, 1]);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let regular = || ask_from(&socket, port, "shop.test") == Some([192, 0, 2, 1]);
     assert!(within(PATIENCE, || regular().then_some(())).is_some(), "{}", proxy.log());
     let before = proxy.memory();
     for number in 0..8_000_u32 {
