@@ -8,8 +8,7 @@ use clap::{Args, Subcommand};
 
 use crate::{
     Outcome,
-    processes::{cargo, run as run_command},
-    root,
+    processes::{build_folder, cargo, run as run_command},
 };
 
 #[derive(Args)]
@@ -53,5 +52,5 @@ pub(crate) fn run(options: &Options) -> Outcome {
 
 /// Where cargo puts the programs of a profile.
 fn built(profile: &str) -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from).join(profile)
+    build_folder().join(profile)
 }

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use crate::{
     Outcome,
     cluster::{images::furnish, layout::make},
-    processes::{cargo, in_path, run as run_command},
+    processes::{build_folder, cargo, in_path, run as run_command},
     root,
 };
 
@@ -103,8 +103,7 @@ fn binary(options: &Options, name: &str) -> Result<PathBuf, String> {
         }
         run_command(build)?;
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let binary = target.join(folder).join(name);
+    let binary = build_folder().join(folder).join(name);
     if binary.is_file() {
         Ok(binary)
     } else {

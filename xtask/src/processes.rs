@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    path::PathBuf,
     process::{Command, Output},
 };
 
@@ -22,6 +23,11 @@ where
     // Ours alone: the proxy takes every LASTHOP_ variable for a setting, and refuses what it does not know.
     command.env_remove("LASTHOP_TRUST_DATA").env_remove("LASTHOP_TRUST_ALL").env_remove("LASTHOP_CACHE");
     command
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn build_folder() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// Runs the command on our terminal; an error names it and how it ended.

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use crate::{
     Outcome, arrows,
     cluster::programs::published_gateway_api,
-    deny,
+    conformance, deny,
     graph::test_targets,
     processes::{cargo, run as run_command},
     setup, size,
@@ -17,7 +17,7 @@ use crate::{
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Only these steps (may be given several times); all of them by default.
+    /// Only these steps (may be given several times); by default all of them, conformance only with CI=true.
     #[arg(long = "step", value_enum)]
     steps: Vec<Step>,
     /// Install nothing first.
@@ -40,6 +40,8 @@ enum Step {
     E2e,
     /// Certificate chains of public suites: all of them through the verifier, a sample through the proxy.
     Trust,
+    /// The official Gateway API suite, on a Kubernetes of its own: needs root, and half an hour when nothing is built.
+    Conformance,
 }
 
 /// The packages that can be built with either TLS stack.
@@ -59,7 +61,14 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let mut tally = Tally::default();
     let mut failed = Vec::new();
     for step in Step::value_variants() {
-        if !options.steps.is_empty() && !options.steps.contains(step) {
+        let asked_for = options.steps.contains(step);
+        if !options.steps.is_empty() && !asked_for {
+            continue;
+        }
+        if *step == Step::Conformance && !asked_for && std::env::var_os("CI").is_none_or(|ci| ci != "true") {
+            println!(
+                "==> conformance LEFT OUT: it makes a cluster, as root; cargo xtask test --step conformance"
+            );
             continue;
         }
         let name = format!("{step:?}").to_lowercase();
@@ -97,6 +106,7 @@ impl Step {
             Self::Unit => unit(tally),
             Self::E2e => tests(tally, &["--test"], |package| package == PROXY),
             Self::Trust => trust::counted(&trust::Options::default(), tally),
+            Self::Conformance => conformance::counted(tally),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         layout::Layout,
         space::{Space, text, until},
     },
-    processes::{cargo, run},
+    processes::{build_folder, cargo, run},
     root,
 };
 
@@ -66,26 +66,25 @@ pub(crate) fn install(
     })
 }
 
-/// The manifests: a file the user names, or what our own task writes.
+/// The manifests: a file the user names, or what the controller that is installed prints, as `cargo xtask manifests` does.
 fn manifests(options: &What<'_>) -> Result<String, String> {
     if let Some(file) = options.manifests {
         return std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()));
     }
-    let ourselves = std::env::current_exe().map_err(|error| format!("our own program: {error}"))?;
-    let mut command = Command::new(ourselves);
+    let mut command = Command::new(binary(options, PROGRAMS[0])?);
     command.arg("manifests");
-    let printed = text(command, "Lasthop cannot be installed: `cargo xtask manifests`")?;
+    let printed = text(command, "Lasthop cannot be installed: `lasthop-controller manifests`")?;
     if printed.lines().any(|line| line.starts_with("kind:")) {
         Ok(printed)
     } else {
-        Err("Lasthop cannot be installed: `cargo xtask manifests` wrote no objects; name a file by --manifests".into())
+        Err("Lasthop cannot be installed: `lasthop-controller manifests` wrote no objects; name a file by --manifests".into())
     }
 }
 
 /// The program's binary, built unless it shall not be.
 fn binary(options: &What<'_>, program: &str) -> Result<PathBuf, String> {
     let folder = root().join("bins").join(program.trim_start_matches("lasthop-"));
-    let built = root().join("target").join(options.build.folder());
+    let built = build_folder().join(options.build.folder());
     let binary = options.binaries.unwrap_or(&built).join(program);
     if !options.no_build && options.binaries.is_none() {
         if !folder.join("Cargo.toml").is_file() {
