@@ -5,11 +5,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use lasthop_api_model::ResourceKey;
+use lasthop_api_model::{ResourceKey, ResourceKind};
 use lasthop_translator::Status;
 use tokio::sync::Notify;
 
-/// The newest status of every object, and which of them are to be written, the longest waiting first.
+/// So many Gateways are written before one of the others is, if such wait.
+const AHEAD: u32 = 8;
+
+/// The newest status of every object, and which of them are to be written, the longest waiting first. Gateways are few,
+/// and somebody waits for each of them: they go before thousands of routes.
 #[derive(Debug, Default)]
 pub struct Queue {
     state: Mutex<State>,
@@ -20,6 +24,10 @@ pub struct Queue {
 struct State {
     newest: HashMap<ResourceKey, Arc<Status>>,
     order: VecDeque<ResourceKey>,
+    /// Those that go before.
+    ahead: VecDeque<ResourceKey>,
+    /// How many of those went before in a row.
+    passed: u32,
     waiting: HashSet<ResourceKey>,
     /// Being written; another word about them waits until that is over.
     busy: HashSet<ResourceKey>,
@@ -49,7 +57,7 @@ impl Queue {
         let mut state = self.state();
         state.newest.remove(key);
         if state.waiting.remove(key) {
-            state.order.retain(|waiting| waiting != key);
+            state.line_of(key).retain(|waiting| waiting != key);
         }
     }
 
@@ -93,7 +101,7 @@ impl Queue {
 
     /// How many wait.
     pub fn len(&self) -> usize {
-        self.state().order.len()
+        self.state().waiting.len()
     }
 
     /// Whether none waits.
@@ -103,20 +111,37 @@ impl Queue {
 }
 
 impl State {
+    fn line_of(&mut self, key: &ResourceKey) -> &mut VecDeque<ResourceKey> {
+        if goes_ahead(key) { &mut self.ahead } else { &mut self.order }
+    }
+
     fn line_up(&mut self, key: ResourceKey) {
         if self.waiting.insert(key.clone()) {
-            self.order.push_back(key);
+            self.line_of(&key).push_back(key);
         }
     }
 
     fn take(&mut self) -> Option<(ResourceKey, Arc<Status>)> {
-        let place = self.order.iter().position(|key| !self.busy.contains(key))?;
-        let key = self.order.remove(place)?;
+        let key = match self.passed < AHEAD {
+            true => free(&mut self.ahead, &self.busy).or_else(|| free(&mut self.order, &self.busy)),
+            false => free(&mut self.order, &self.busy).or_else(|| free(&mut self.ahead, &self.busy)),
+        }?;
+        self.passed = if goes_ahead(&key) { self.passed + 1 } else { 0 };
         self.waiting.remove(&key);
         let status = self.newest.get(&key)?.clone();
         self.busy.insert(key.clone());
         Some((key, status))
     }
+}
+
+fn goes_ahead(key: &ResourceKey) -> bool {
+    matches!(key.kind, ResourceKind::GatewayClass | ResourceKind::Gateway | ResourceKind::ListenerSet)
+}
+
+/// Takes the first that is not being written.
+fn free(line: &mut VecDeque<ResourceKey>, busy: &HashSet<ResourceKey>) -> Option<ResourceKey> {
+    let place = line.iter().position(|key| !busy.contains(key))?;
+    line.remove(place)
 }
 
 #[cfg(test)]
@@ -155,5 +180,24 @@ mod tests {
         queue.forget(&key("a"));
         queue.again(key("a"));
         assert_eq!(queue.len(), 1, "only b is left");
+    }
+
+    #[tokio::test]
+    async fn gateways_go_before_routes_but_not_for_ever() {
+        let queue = Queue::new();
+        let gateway = |number: u32| ResourceKey::new(ResourceKind::Gateway, "infra", format!("g{number}"));
+        queue.put(key("a"), class("1"));
+        queue.put(key("b"), class("1"));
+        (0..2 * AHEAD).for_each(|number| queue.put(gateway(number), class("1")));
+        queue.forget(&gateway(0));
+        let mut order = Vec::new();
+        while !queue.is_empty() {
+            order.push(queue.next().await.0);
+        }
+        let place = |key: ResourceKey| order.iter().position(|one| *one == key);
+        assert_eq!(place(gateway(1)), Some(0));
+        assert_eq!(place(gateway(0)), None, "it is gone");
+        assert_eq!(place(key("a")), Some(AHEAD as usize), "after {AHEAD} Gateways");
+        assert_eq!(place(key("b")), Some(order.len() - 1));
     }
 }
