@@ -30,8 +30,7 @@ pub(crate) struct Seen {
     pub(crate) slowest: Duration,
     /// The first failures.
     pub(crate) why: Vec<String>,
-    /// How many answers each backend gave.
-    pub(crate) backends: BTreeMap<String, u64>,
+    backends: BTreeMap<String, u64>,
 }
 
 /// The load; ends with the value.
@@ -61,6 +60,11 @@ impl Load {
     /// What was seen since the last time.
     pub(crate) fn take(&self) -> Seen {
         std::mem::take(&mut *lock(&self.seen))
+    }
+
+    /// How many answers each backend gave since the last look at them.
+    pub(crate) fn backends(&self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut lock(&self.seen).backends)
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::{
@@ -15,9 +15,10 @@ use crate::{
     api::{Api, path_of},
     backend,
     client::{Connection, Target, once},
-    objects::{self, MARK},
+    objects::{self, GATEWAY_API, MARK, NAMESPACE},
     processes,
     steps::{programmed, remove_namespace, serves},
+    wait::until,
 };
 
 /// For one change to be in force.
@@ -65,7 +66,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), Fault> {
 impl Trial<'_> {
     async fn measure(&self) -> Result<(), Fault> {
         println!(
-            "gateways  routes  changes  median ms  p90 ms   max ms  controller MiB (most)  proxy MiB (most)  load"
+            "gateways  routes  changes  least ms  median ms  p90 ms   max ms  controller MiB (most)  proxy MiB (most)  load"
         );
         let mut made = 0;
         let addresses = self.gateways().await?;
@@ -75,18 +76,20 @@ impl Trial<'_> {
             let last = format!("r{}", routes - 1);
             let address = addresses[(routes - 1) % addresses.len()];
             serves(&target(address), &format!("/{last}"), "0", Duration::from_secs(120)).await?;
-            // What making the routes left to do is not to be measured.
-            sleep(Duration::from_secs(3)).await;
+            // What making the routes left to do, the writing of their statuses above all, is not to be measured.
+            self.settled().await?;
+            sleep(Duration::from_secs(2)).await;
             let mut times = self.changes(routes, &addresses).await?;
             times.sort_unstable();
             let at = |share: f64| millis(times[((times.len() - 1) as f64 * share).round() as usize]);
             let (controller, controller_most) = processes::memory("lasthop-controller");
             let (proxy, proxy_most) = processes::memory("lasthop-proxy");
             println!(
-                "{:8}  {routes:6}  {:7}  {:9.1}  {:6.1}  {:7.1}  {controller:14.1} ({controller_most:.1})  \
+                "{:8}  {routes:6}  {:7}  {:8.1}  {:9.1}  {:6.1}  {:7.1}  {controller:14.1} ({controller_most:.1})  \
                  {proxy:9.1} ({proxy_most:.1})  {}",
                 addresses.len(),
                 times.len(),
+                at(0.0),
                 at(0.5),
                 at(0.9),
                 at(1.0),
@@ -130,6 +133,18 @@ impl Trial<'_> {
             maker.await??;
         }
         Ok(())
+    }
+
+    /// Waits until every route has a status.
+    async fn settled(&self) -> Result<(), Fault> {
+        let path = format!("/apis/{GATEWAY_API}/namespaces/{NAMESPACE}/httproutes");
+        let all = || async {
+            let list = self.api.get(&path).await?;
+            let mut routes = list["items"].as_array().into_iter().flatten();
+            let has = |route: &Value| !route["status"]["parents"][0]["conditions"].is_null();
+            Ok(routes.all(has).then_some(()))
+        };
+        until(Duration::from_secs(300), Duration::from_secs(1), "the routes' statuses", all).await.map(drop)
     }
 
     /// Changes one route after the other: its filter, every third time its backend too.
