@@ -39,7 +39,9 @@ fn helm() -> Option<Command> {
 fn rendered(namespace: &str, values: &[&str]) -> Option<Output> {
     let mut helm = helm()?;
     helm.args(["template", "lasthop", ".", "--namespace", namespace]);
-    values.iter().for_each(|value| drop(helm.args(["--set-json", value])));
+    for value in values {
+        helm.args(["--set-json", value]);
+    }
     Some(helm.output().unwrap())
 }
 
