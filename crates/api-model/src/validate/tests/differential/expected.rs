@@ -85,6 +85,9 @@ fn we_refuse(case: &Case, ours: &str) -> Option<&'static str> {
         ResourceKind::EndpointSlice if says("ports[") && says("must be between 1 and 65535") => {
             Some("a port that nobody can connect to")
         }
+        ResourceKind::EndpointSlice if says("addresses[") && says("is there already") => {
+            Some("a set by its schema, which a server does not look at here")
+        }
         _ if says("metadata.generation") => Some("a server counts by itself, whatever is written"),
         _ if says("metadata.managedFields") => Some("managed fields are dropped"),
         ResourceKind::Service if says(", not \"\"") => {
