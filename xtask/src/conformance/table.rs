@@ -147,6 +147,15 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_has_the_tables_of_the_kept_report() {
+        let readme = include_str!("../../../README.md");
+        let kept = include_str!("../../../conformance/reports/1.6.3.md");
+        let tables = kept.trim().split("\n\n").filter(|block| block.starts_with('|'));
+        assert!(tables.clone().count() >= 2);
+        tables.for_each(|table| assert!(readme.contains(table), "README.md lacks\n{table}"));
+    }
+
+    #[test]
     fn failed_tests_are_named_with_their_error() {
         let mut log = Log::default();
         for line in ["--- PASS: TestConformance/A (1.0s)", "--- FAIL: TestConformance/B (2.4s)"] {
