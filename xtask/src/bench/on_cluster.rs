@@ -68,6 +68,10 @@ fn on(trial: &str, options: &Options) -> Outcome {
         let kubectl = cluster::kubectl(&layout, &space);
         let manifests = manifests(options, &layout)?;
         conformance::install_built((&layout, &space), &kubectl, options.debug, &manifests)?;
+        // On a cluster that stood, the images are new and their names are not: what ran would run on.
+        let controller = ["--namespace=lasthop-system", "deployment/lasthop-controller"];
+        kubectl.run(&["rollout", "restart", controller[0], controller[1]])?;
+        kubectl.run(&["rollout", "status", controller[0], controller[1], "--timeout=180s"])?;
     }
     let node = layout.addresses.node();
     let mut command = space.command(built(options.profile()).join("lasthop-trial"));

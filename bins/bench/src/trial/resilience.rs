@@ -157,10 +157,15 @@ impl<'a> Trial<'a> {
         until(RECOVERY, Duration::from_millis(100), "a status that is current", || self.is_current(&path))
             .await?;
         cluster::proxies_ready(&self.api, 2, RECOVERY).await?;
-        // A connection goes to any of the proxies: so many will have met both.
-        for _ in 0..20 {
-            serves(&self.target, &format!("/{SERVICE}"), mark, Duration::ZERO).await?;
-        }
+        // A connection goes to any of the proxies: so many in a row will have met both.
+        let what = format!("{mark} at every proxy");
+        let ask = || async {
+            for _ in 0..20 {
+                serves(&self.target, &format!("/{SERVICE}"), mark, Duration::ZERO).await?;
+            }
+            Ok(Some(()))
+        };
+        until(RECOVERY, Duration::from_millis(10), &what, ask).await?;
         Ok(())
     }
 
