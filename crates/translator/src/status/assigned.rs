@@ -1,6 +1,6 @@
 //! The addresses of a Gateway that has a Service of its own.
 
-use lasthop_api_model::{AddressType, GatewayStatusAddress, Service};
+use lasthop_api_model::{AddressType, EndpointSlice, GatewayStatusAddress, Service};
 use lasthop_dataplane_api::ObjectName;
 
 use super::{Verdict, types};
@@ -37,8 +37,24 @@ fn of_service(service: &Service) -> Vec<GatewayStatusAddress> {
     addresses
 }
 
+/// Whether the Gateway's Service leads to a proxy that is ready. What a proxy says of itself comes earlier: clients that
+/// are sent to the Service before it leads anywhere are refused.
+fn leads_somewhere(reader: &Reader<'_>, gateway: &ObjectName) -> bool {
+    let Some(service_of) = reader.options.service_of else { return true };
+    let service = ObjectName::new(gateway.namespace.clone(), service_of(gateway));
+    let slices = reader.slices(&service).into_iter().filter_map(|name| reader.object::<EndpointSlice>(name));
+    let mut endpoints = slices.flat_map(|slice| slice.endpoints.iter().flatten());
+    endpoints
+        .any(|endpoint| endpoint.conditions.as_ref().is_none_or(|conditions| conditions.ready != Some(false)))
+}
+
 /// Why a Gateway cannot be reached where it asks to be.
-pub(super) fn shortfall(outcome: &GatewayOutcome, assigned: &[GatewayStatusAddress]) -> Option<Verdict> {
+pub(super) fn shortfall(
+    reader: &Reader<'_>,
+    gateway: &ObjectName,
+    outcome: &GatewayOutcome,
+    assigned: &[GatewayStatusAddress],
+) -> Option<Verdict> {
     let has = |ip: &std::net::IpAddr| assigned.iter().any(|address| address.value.parse() == Ok(*ip));
     let missing: Vec<String> =
         outcome.addresses.iter().filter(|ip| !has(ip)).map(ToString::to_string).collect();
@@ -50,8 +66,10 @@ pub(super) fn shortfall(outcome: &GatewayOutcome, assigned: &[GatewayStatusAddre
         );
         return Some(Verdict::no(types::PROGRAMMED, "AddressNotUsable", message));
     }
-    assigned.is_empty().then(|| {
+    if assigned.is_empty() {
         let message = "The cluster has not given the Gateway's Service an address yet";
-        Verdict::no(types::PROGRAMMED, "AddressNotAssigned", message)
-    })
+        return Some(Verdict::no(types::PROGRAMMED, "AddressNotAssigned", message));
+    }
+    let message = "No proxy of the Gateway is ready yet";
+    (!leads_somewhere(reader, gateway)).then(|| Verdict::pending(types::PROGRAMMED, message))
 }

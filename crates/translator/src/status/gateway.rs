@@ -33,7 +33,7 @@ pub(crate) fn gateway_status(reader: &Reader<'_>, name: &ObjectName) -> Option<G
     let assigned = assigned::addresses(reader, name);
     let mut verdicts = verdicts(outcome, &own, told);
     if let Some(assigned) = &assigned {
-        let short = assigned::shortfall(outcome, assigned);
+        let short = assigned::shortfall(reader, name, outcome, assigned);
         let programmed = verdicts.iter_mut().find(|verdict| verdict.aspect == types::PROGRAMMED);
         if let (Some(programmed), Some(short), None) = (programmed, short, &outcome.refused) {
             *programmed = short;

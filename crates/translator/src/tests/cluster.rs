@@ -27,8 +27,18 @@ fn service(status: &str) -> String {
     )
 }
 
+/// A proxy of the Gateway `gw`, ready or not.
+fn proxy(ready: bool) -> String {
+    format!(
+        "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
+         metadata: {{name: gw-lasthop-1, labels: {{kubernetes.io/service-name: gw-lasthop}}}}\n\
+         addressType: IPv4\nports: [{{port: 80}}]\n\
+         endpoints: [{{addresses: [10.0.0.9], conditions: {{ready: {ready}}}}}]\n"
+    )
+}
+
 #[test]
-fn programmed_waits_for_the_services_address() {
+fn programmed_waits_for_the_services_address_and_a_proxy_behind_it() {
     let mut world = world();
     world.apply(&[GATEWAY]);
     world.bind_all();
@@ -36,6 +46,10 @@ fn programmed_waits_for_the_services_address() {
     world.apply(&[&service("")]);
     assert_eq!(world.gateway("gw")[1], "Programmed=False/AddressNotAssigned");
     world.apply(&[&service("status: {loadBalancer: {ingress: [{ip: 192.0.2.9}]}}\n")]);
+    assert_eq!(world.gateway("gw")[1], "Programmed=Unknown/Pending");
+    world.apply(&[&proxy(false)]);
+    assert_eq!(world.gateway("gw")[1], "Programmed=Unknown/Pending");
+    world.apply(&[&proxy(true)]);
     assert_eq!(world.gateway("gw")[1], "Programmed=True/Programmed");
     assert_eq!(world.gateway_status("gw").addresses[0].value, "192.0.2.9");
 }
@@ -44,7 +58,8 @@ fn programmed_waits_for_the_services_address() {
 fn an_address_that_the_service_has_not_got_is_not_usable() {
     let mut world = world();
     let asks = |address: &str| format!("{GATEWAY}  addresses: [{{value: {address}}}]\n");
-    world.apply(&[&asks("198.51.100.1"), &service("status: {loadBalancer: {ingress: [{ip: 192.0.2.9}]}}\n")]);
+    let given = service("status: {loadBalancer: {ingress: [{ip: 192.0.2.9}]}}\n");
+    world.apply(&[&asks("198.51.100.1"), &given, &proxy(true)]);
     world.bind_all();
     assert_eq!(world.gateway("gw")[..2], ["Accepted=True/Accepted", "Programmed=False/AddressNotUsable"]);
     let listeners = world.translator.snapshot().listeners.values();
@@ -120,5 +135,6 @@ fn proxies_that_cannot_run_are_said_until_they_speak() {
     world.put(gateway.into());
     assert_eq!(world.gateway("gw")[1], "Programmed=False/NoResources");
     world.bind_all();
+    world.apply(&[&proxy(true)]);
     assert_eq!(world.gateway("gw")[1], "Programmed=True/Programmed", "another proxy serves");
 }
