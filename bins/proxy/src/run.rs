@@ -47,7 +47,9 @@ pub(crate) enum RunError {
          LASTHOP_CONFIG)"
     )]
     NoConfig,
-    #[error("both a folder (--config) and a control plane (--control-plane) are named; leave out one of them")]
+    #[error(
+        "both a folder (--config) and a control plane (--control-plane) are named; leave out one of them"
+    )]
     TwoMasters,
     #[error("a control plane is named, and --{0} (setting {0:?}) is not")]
     NoLink(&'static str),
