@@ -43,8 +43,9 @@ mod tests {
             mode,
         };
         let only = |authorities: &[_]| Some(validation(authorities, ClientValidationMode::AllowValidOnly));
-        let fallback = Some(validation(&[a.clone()], ClientValidationMode::AllowInsecureFallback));
-        let (one, two) = (only(&[a.clone()]), only(&[a, b.clone()]));
+        let fallback =
+            Some(validation(std::slice::from_ref(&a), ClientValidationMode::AllowInsecureFallback));
+        let (one, two) = (only(std::slice::from_ref(&a)), only(&[a, b.clone()]));
         let other = only(&[b]);
         for (old, new, shrinks) in [
             (&None, &one, true),
