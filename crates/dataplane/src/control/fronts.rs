@@ -36,7 +36,10 @@ impl Fronts {
         let gone: Vec<_> = self.of.keys().filter(|place| !places.contains_key(place)).copied().collect();
         let mut plan: Vec<_> = gone.into_iter().map(|place| (place, None)).collect();
         plan.iter().for_each(|(place, _)| drop(self.of.remove(place)));
-        self.refused.retain(|key, _| served.iter().any(|listener| listener.key == *key));
+        let terminates =
+            |listener: &Listener| listener.protocol == ListenerProtocol::TLS && listener.tls.is_some();
+        self.refused
+            .retain(|key, _| served.iter().any(|listener| listener.key == *key && terminates(listener)));
         for (place, listeners) in places {
             let listeners: Vec<_> = listeners.into_iter().cloned().collect();
             if self.of.get(&place) == Some(&listeners) {
@@ -95,4 +98,44 @@ impl Fronts {
 
 fn needs_front(listener: &Listener) -> bool {
     listener.proxy_protocol || matches!(listener.protocol, ListenerProtocol::TLS | ListenerProtocol::TCP)
+}
+
+#[cfg(test)]
+mod tests {
+    use lasthop_dataplane_api::{ListenerTls, ObjectName};
+
+    use super::*;
+
+    #[test]
+    fn what_terminates_no_longer_is_refused_no_longer() {
+        let stack = lasthop_tls_backends::backend(lasthop_tls_backends::available()[0]).unwrap();
+        let key = ListenerKey { gateway: ObjectName::new("infra", "gw"), set: None, name: "tls".into() };
+        let listener = |protocol, terminates: bool| {
+            Arc::new(Listener {
+                key: key.clone(),
+                port: 443,
+                addresses: Vec::new(),
+                protocol,
+                hostname: None,
+                tls: terminates.then(|| ListenerTls { certificates: Vec::new(), client_validation: None }),
+                proxy_protocol: false,
+            })
+        };
+        let mut fronts = Fronts::default();
+        let mut is_refused = |listener: Arc<Listener>| {
+            fronts.plan(&*stack, &[&listener]);
+            fronts.refused(&key).is_some()
+        };
+        let without_a_certificate = || listener(ListenerProtocol::TLS, true);
+        for other in [
+            listener(ListenerProtocol::TLS, false),
+            listener(ListenerProtocol::HTTPS, true),
+            listener(ListenerProtocol::HTTP, false),
+            listener(ListenerProtocol::TCP, false),
+        ] {
+            assert!(is_refused(without_a_certificate()));
+            assert!(is_refused(without_a_certificate()), "nothing changed");
+            assert!(!is_refused(other.clone()), "{other:?}");
+        }
+    }
 }
