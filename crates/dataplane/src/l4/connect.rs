@@ -94,7 +94,7 @@ pub(super) async fn connect(session: &mut Session) -> Result<(Upstream, Rc<Upstr
 /// What replaced a backend whose policy is trusted no longer.
 fn successor(session: &mut Session, old: &UpstreamBackend) -> Result<Rc<UpstreamBackend>, FailureReason> {
     let successor = session.worker.view.borrow().backends.get(&old.key).cloned();
-    let successor = successor.ok_or(FailureReason::TrustRevoked)?;
+    let successor = session.form_of(successor.ok_or(FailureReason::TrustRevoked)?);
     if successor.hop.refuses_streams() {
         return Err(FailureReason::PolicyRefused);
     }

@@ -13,7 +13,7 @@ use super::{
     rules::RuleView,
     session::Session,
 };
-use crate::{upstream::UpstreamBackend, wire::Wire};
+use crate::wire::Wire;
 
 /// How long the last bytes before a reset may take to leave, and then to arrive: a reset overtakes what was not
 /// acknowledged.
@@ -85,10 +85,7 @@ fn choose(session: &mut Session) -> Result<(), FailureReason> {
     let target = rule.choose(fastrand::u32(..)).ok_or(FailureReason::InvalidBackend)?;
     let BackendTarget::Backend(key) = target else { return Err(FailureReason::InvalidBackend) };
     let backend = session.worker.view.borrow().backends.get(key).cloned();
-    let mut backend: Rc<UpstreamBackend> = backend.ok_or(FailureReason::InvalidBackend)?;
-    if session.passes_tls {
-        backend = session.worker.without_tls(&backend);
-    }
+    let backend = session.form_of(backend.ok_or(FailureReason::InvalidBackend)?);
     session.set_backend(backend.clone());
     if backend.hop.refuses_streams() {
         backend.counters.failures.count(FailureReason::PolicyRefused.name());

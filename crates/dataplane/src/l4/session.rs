@@ -123,6 +123,14 @@ impl Session {
         self.note(reason);
     }
 
+    /// A backend as this session needs it: the client's own TLS goes there without the gateway's.
+    pub(super) fn form_of(&self, backend: Rc<UpstreamBackend>) -> Rc<UpstreamBackend> {
+        match self.passes_tls {
+            true => self.worker.without_tls(&backend),
+            false => backend,
+        }
+    }
+
     /// The backend that is to have it; another one may take its place.
     pub(crate) fn set_backend(&mut self, backend: Rc<UpstreamBackend>) {
         if self.counted {

@@ -43,6 +43,7 @@ on_each_stack! {
     passthrough::a_hello_is_large_only_so_far,
     passthrough::one_port_has_every_mode,
     passthrough::a_policy_of_the_backend_concerns_it_not,
+    passthrough::a_policy_that_comes_meanwhile_concerns_it_not,
     terminate::what_is_in_tls_goes_to_a_plaintext_backend,
     terminate::a_backend_proves_itself_or_gets_nothing,
     terminate::a_backend_that_asks_for_a_certificate_gets_it_or_refuses,
@@ -63,6 +64,17 @@ async fn proxy(
     limits: Limits,
     change: impl FnOnce(&mut Snapshot, u16),
 ) -> Proxy {
+    proxy_that_asks(ResolverOptions::default(), stack, workers, limits, change).await
+}
+
+/// The same with resolvers of its own.
+async fn proxy_that_asks(
+    resolver: ResolverOptions,
+    stack: TlsStack,
+    workers: usize,
+    limits: Limits,
+    change: impl FnOnce(&mut Snapshot, u16),
+) -> Proxy {
     let log = Arc::new(Log::default());
     let options = NativeOptions {
         workers,
@@ -71,7 +83,7 @@ async fn proxy(
         limits,
         session_key: None,
         bearer_tokens: None,
-        resolver: ResolverOptions::default(),
+        resolver,
     };
     let dataplane = Arc::new(NativeDataplane::new(options).unwrap());
     let mut proxy = Proxy { dataplane, snapshot: Snapshot::default(), log, port: free_port() };

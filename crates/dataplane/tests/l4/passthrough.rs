@@ -231,3 +231,41 @@ pub async fn a_policy_of_the_backend_concerns_it_not(stack: TlsStack) {
         assert_eq!(peer.bytes(), before, "nothing went to a backend that is not verified");
     }
 }
+
+/// A backend that is replaced while a connection waits for its name: the connection goes to what replaced it, as it is.
+pub async fn a_policy_that_comes_meanwhile_concerns_it_not(stack: TlsStack) {
+    let ca = Ca::new();
+    let peer = Peer::tls("hi", &ca.leaf(&["app.test"])).await;
+    // It hears the question and says nothing.
+    let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let plaintext = BackendTls::Plaintext(PlaintextReason::NoPolicy);
+    for before in [plaintext, Ca::new().policy("other.test")] {
+        let resolver =
+            ResolverOptions { servers: vec![silent.local_addr().unwrap()], ..ResolverOptions::default() };
+        let limits = Limits { connect_timeout: std::time::Duration::from_secs(3), ..Limits::default() };
+        let mut proxy = proxy_that_asks(resolver, stack, 1, limits, |snapshot, port| {
+            put_listener(snapshot, tls("tls", port, None, None));
+            put_hop(snapshot, "app", before, &[]);
+            let (key, endpoints) = (service("app"), Vec::new());
+            let set = EndpointSet { key: key.clone(), endpoints, hostname: Some("app.example".into()) };
+            snapshot.endpoints.insert(key, Arc::new(set));
+            put_l4_rule(snapshot, l4_rule(RouteKind::TLSRoute, "app", "tls", &["app.test"], &[("app", 1)]));
+        })
+        .await;
+        let port = proxy.port;
+        let client = async {
+            let mut stream = pki::connect(port, &ca, "app.test", &[]).await?;
+            Ok::<_, std::io::Error>(read_text(&mut stream, 2).await)
+        };
+        let meanwhile = async {
+            while proxy.metric("lasthop_l4_backend_connections{") < 1.0 {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+            proxy.change(|snapshot| put_hop(snapshot, "app", ca.policy("app.test"), &[peer.address])).await;
+        };
+        let (got, ()) = tokio::join!(client, meanwhile);
+        assert_eq!(got.unwrap(), "hi");
+        let record = &proxy.wait_records(1).await[0];
+        assert_eq!((record.endpoint, record.tls, record.reason), (Some(peer.address), None, None));
+    }
+}
