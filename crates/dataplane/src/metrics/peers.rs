@@ -103,19 +103,30 @@ impl Peers {
 
     /// The endpoints of all TLS backends.
     pub(crate) fn reports(&self) -> Vec<EndpointReport> {
+        // Certificates are read after the lock, which handshakes wait for.
+        let read = |(report, met): (EndpointReport, Option<(u64, PeerInfo)>)| EndpointReport {
+            last: met.map(|(at, peer)| handshake(at, &peer)),
+            ..report
+        };
+        self.seen_of_all().into_iter().map(read).collect()
+    }
+
+    /// The reports, each as yet without the last handshake, and that beside it.
+    fn seen_of_all(&self) -> Vec<(EndpointReport, Option<(u64, PeerInfo)>)> {
         let state = self.state();
         let listed =
             state.hops.iter().flat_map(|(key, hop)| state.addresses(key).map(move |at| (key, hop, at)));
         let report = |(backend, (id, source), endpoint): (&BackendKey, &(PolicyId, Arc<str>), SocketAddr)| {
             let seen = state.seen.get(&(*id, endpoint));
-            EndpointReport {
+            let report = EndpointReport {
                 backend: backend.clone(),
                 endpoint,
                 policy: source.clone(),
                 policy_id: *id,
-                last: seen.and_then(|seen| seen.met.as_ref()).map(|(at, peer)| handshake(*at, peer)),
+                last: None,
                 failed: seen.and_then(|seen| seen.refused.clone()),
-            }
+            };
+            (report, seen.and_then(|seen| seen.met.clone()))
         };
         listed.take(MOST_REPORTS).map(report).collect()
     }
