@@ -1,6 +1,9 @@
 //! Backends and their endpoints.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -79,10 +82,37 @@ pub struct EndpointSet {
     pub hostname: Option<Arc<str>>,
 }
 
+impl EndpointSet {
+    /// Where to connect: the endpoints, then the addresses of the host name, as far as it is resolved, at the key's port.
+    pub fn addresses<'a>(&'a self, resolved: &'a [IpAddr]) -> impl Iterator<Item = SocketAddr> + 'a {
+        let listed = self.endpoints.iter().map(|endpoint| endpoint.address);
+        listed.chain(resolved.iter().map(|address| SocketAddr::new(*address, self.key.port)))
+    }
+}
+
 /// One endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
     /// Where it listens.
     pub address: SocketAddr,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ObjectName;
+
+    #[test]
+    fn a_names_addresses_follow_those_listed_at_the_keys_port() {
+        let at = |address: &str| address.parse().unwrap();
+        let set = EndpointSet {
+            key: EndpointsKey::service(ObjectName::new("default", "app"), 443),
+            endpoints: vec![Endpoint { address: at("10.0.0.1:8443") }],
+            hostname: None,
+        };
+        let resolved = ["10.0.0.2".parse().unwrap(), "::1".parse().unwrap()];
+        let addresses: Vec<_> = set.addresses(&resolved).collect();
+        assert_eq!(addresses, [at("10.0.0.1:8443"), at("10.0.0.2:443"), at("[::1]:443")]);
+    }
 }

@@ -136,10 +136,7 @@ impl State {
     fn addresses(&self, backend: &BackendKey) -> impl Iterator<Item = SocketAddr> {
         let set = self.endpoints.get(&backend.endpoints);
         let named = set.and_then(|set| self.names.get(set.hostname.as_ref()?));
-        let port = backend.endpoints.port;
-        let named = named.into_iter().flat_map(|addresses| addresses.iter());
-        let listed = set.into_iter().flat_map(|set| &set.endpoints).map(|endpoint| endpoint.address);
-        listed.chain(named.map(move |address| SocketAddr::new(*address, port)))
+        set.into_iter().flat_map(move |set| set.addresses(named.map_or(&[], |named| named)))
     }
 
     fn seen(&mut self, key: PeerKey) -> &mut Seen {

@@ -180,12 +180,10 @@ impl Worker {
     }
 
     fn fill(&self, view: &View, backend: &UpstreamBackend) {
-        let key = &backend.key.endpoints;
-        let set = view.endpoints.get(key);
+        let set = view.endpoints.get(&backend.key.endpoints);
         let name = set.and_then(|set| view.names.get(set.hostname.as_ref()?));
-        let listed = set.into_iter().flat_map(|set| &set.endpoints).map(|endpoint| endpoint.address);
-        let named = name.into_iter().flat_map(|name| name.addresses.iter());
-        let addresses = listed.chain(named.map(|address| SocketAddr::new(*address, key.port)));
+        let addresses =
+            set.into_iter().flat_map(|set| set.addresses(name.map_or(&[], |name| &name.addresses)));
         backend.set_endpoints(self.endpoints_of(&backend.hop, addresses));
         backend.set_name(name.map(|name| name.standing.clone()));
     }
