@@ -5,7 +5,7 @@ use std::{cmp::Ordering, rc::Rc, sync::Arc};
 use lasthop_dataplane_api::{BackendKey, BackendTarget, HostPattern, L4Rule, ListenerKey, RuleKey};
 
 use crate::{
-    routing::{HostMap, by_own},
+    routing::{HostMap, by_own, by_weight},
     worker::QuickMap,
 };
 
@@ -40,14 +40,7 @@ impl RuleView {
 
     /// The target for a random number, by weight; `None` if no backend has a weight.
     pub(crate) fn choose(&self, random: u32) -> Option<&BackendTarget> {
-        // Scales 0..2^32 to 0..total, as rules of HTTP do.
-        let mut point = (u128::from(random) * u128::from(self.total)) >> 32;
-        let chosen = self.source.backends.iter().find(|backend| {
-            let weight = u128::from(backend.weight);
-            let here = point < weight;
-            point = point.saturating_sub(weight);
-            here
-        });
+        let chosen = by_weight(&self.source.backends, self.total, |backend| backend.weight, random);
         chosen.map(|backend| &backend.target)
     }
 }

@@ -15,6 +15,7 @@ mod precedence;
 mod query;
 mod rule;
 mod text;
+mod weight;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use lasthop_dataplane_api::{HostPattern, Listener, ListenerKey, ListenerProtocol
 
 pub(crate) use self::host_map::HostMap;
 pub(crate) use self::rule::{CompiledBackendRef, CompiledRule, WorkerRule};
+pub(crate) use self::weight::by_weight;
 use self::{
     condition::RequestView,
     path_index::{Candidate, PathIndex},

@@ -4,7 +4,7 @@ use std::{ops::Deref, sync::Arc};
 
 use lasthop_dataplane_api::{BackendTarget, HttpRule};
 
-use super::condition::CompiledMatch;
+use super::{condition::CompiledMatch, weight::by_weight};
 use crate::{
     filters::CompiledFilters,
     proxy::{self, BackendIdentity},
@@ -69,14 +69,7 @@ impl CompiledRule {
 
     /// The backend for a random number, by weight. `None` if there is none with a weight: the request gets a 500.
     pub(crate) fn choose(&self, random: u32) -> Option<&CompiledBackendRef> {
-        // Scales 0..2^32 to 0..total; the product fits, as a sum of 32-bit weights times 2^32 is below 2^128.
-        let mut point = (u128::from(random) * u128::from(self.total)) >> 32;
-        self.backends.iter().find(|backend| {
-            let weight = u128::from(backend.weight);
-            let here = point < weight;
-            point = point.saturating_sub(weight);
-            here
-        })
+        by_weight(&self.backends, self.total, |backend| backend.weight, random)
     }
 }
 
