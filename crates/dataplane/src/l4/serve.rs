@@ -2,7 +2,7 @@
 
 use std::{rc::Rc, time::Duration};
 
-use lasthop_dataplane_api::{BackendTarget, FailureReason};
+use lasthop_dataplane_api::FailureReason;
 use lasthop_tls_backends::classify_io;
 use socket2::SockRef;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
@@ -83,9 +83,8 @@ pub(super) async fn serve(mut session: Session, rule: Option<Rc<RuleView>>, mut 
 fn choose(session: &mut Session) -> Result<(), FailureReason> {
     let rule = session.rule.as_ref().ok_or(FailureReason::NoRoute)?;
     let target = rule.choose(fastrand::u32(..)).ok_or(FailureReason::InvalidBackend)?;
-    let BackendTarget::Backend(key) = target else { return Err(FailureReason::InvalidBackend) };
-    let backend = session.worker.view.borrow().backends.get(key).cloned();
-    let backend = session.form_of(backend.ok_or(FailureReason::InvalidBackend)?);
+    let backend = session.worker.view.borrow().backend(target)?;
+    let backend = session.form_of(backend);
     session.set_backend(backend.clone());
     if backend.hop.refuses_streams() {
         backend.counters.failures.count(FailureReason::PolicyRefused.name());

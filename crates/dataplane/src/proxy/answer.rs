@@ -8,7 +8,7 @@ use hyper::{
     body::{Body as _, Incoming},
     upgrade::OnUpgrade,
 };
-use lasthop_dataplane_api::{AccessRecord, BackendTarget, FailureReason, RouteKind};
+use lasthop_dataplane_api::{AccessRecord, FailureReason, RouteKind};
 use tokio::time::Instant;
 
 use super::{
@@ -30,7 +30,7 @@ use crate::{
     filters::{FilterContext, FilterOutcome},
     hygiene::{self, Downstream, HeaderLimits},
     routing::{CompiledBackendRef, CompiledRule, RouteMatch},
-    upstream::{Hop, UpstreamBackend, Want},
+    upstream::{Hop, Want},
 };
 
 /// What a request comes to.
@@ -200,17 +200,6 @@ impl Exchange {
         Instant::from_std(self.started).checked_add(limit)
     }
 
-    /// The backend of a chosen reference.
-    fn backend(&self, reference: &CompiledBackendRef) -> Result<Rc<UpstreamBackend>, FailureReason> {
-        match &reference.target {
-            BackendTarget::Invalid(_) => Err(FailureReason::InvalidBackend),
-            BackendTarget::Backend(key) => {
-                let view = self.connection.worker.view.borrow();
-                view.backends.get(key).cloned().ok_or(FailureReason::InvalidBackend)
-            }
-        }
-    }
-
     async fn ask_backend<'a>(
         &mut self,
         rule: &'a CompiledRule,
@@ -227,7 +216,7 @@ impl Exchange {
             Some(session) => session.reference,
             None => rule.choose(fastrand::u32(..)).ok_or(FailureReason::InvalidBackend)?,
         };
-        let backend = self.backend(reference)?;
+        let backend = worker.view.borrow().backend(&reference.target)?;
         *chosen = Some(reference);
         self.backend = Some(backend.clone());
         match reference.filters.apply_request(&mut outgoing.parts, context) {

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::{HeaderMap, request::Parts};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
-use lasthop_dataplane_api::{BackendTarget, Mirror};
+use lasthop_dataplane_api::Mirror;
 
 use super::{
     RequestBody,
@@ -39,14 +39,7 @@ pub(super) fn chosen(worker: &Worker, mirrors: &[Mirror]) -> Vec<Rc<UpstreamBack
         let fraction = mirror.fraction;
         fastrand::u32(..fraction.denominator.max(1)) < fraction.numerator
     };
-    mirrors
-        .iter()
-        .filter(turn)
-        .filter_map(|mirror| match &mirror.target {
-            BackendTarget::Backend(key) => view.backends.get(key).cloned(),
-            BackendTarget::Invalid(_) => None,
-        })
-        .collect()
+    mirrors.iter().filter(turn).filter_map(|mirror| view.backend(&mirror.target).ok()).collect()
 }
 
 /// Sends a copy of a request and discards the response.

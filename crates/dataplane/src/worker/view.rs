@@ -6,7 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use lasthop_dataplane_api::{BackendKey, ClientValidation, EndpointSet, EndpointsKey, ListenerKey};
+use lasthop_dataplane_api::{
+    BackendKey, BackendTarget, ClientValidation, EndpointSet, EndpointsKey, FailureReason, ListenerKey,
+};
 use lasthop_tls_backends::DownstreamTls;
 
 use super::{NameView, QuickMap};
@@ -62,6 +64,15 @@ impl View {
         }
         let at = |address| self.fronts.get(&(address, local.port()));
         at(Some(local.ip())).or_else(|| at(None)).cloned()
+    }
+
+    /// The backend that a rule names.
+    pub(crate) fn backend(&self, target: &BackendTarget) -> Result<Rc<UpstreamBackend>, FailureReason> {
+        match target {
+            BackendTarget::Backend(key) => self.backends.get(key).cloned(),
+            BackendTarget::Invalid(_) => None,
+        }
+        .ok_or(FailureReason::InvalidBackend)
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use lasthop_dataplane_api::{BackendTarget, FailureReason, ListenerKey};
+use lasthop_dataplane_api::{FailureReason, ListenerKey};
 use smallvec::SmallVec;
 use socket2::SockRef;
 use tokio::{io::ReadBuf, net::UdpSocket, task::AbortHandle};
@@ -55,8 +55,7 @@ pub(super) fn choose(worker: &Worker, record: &mut Session) -> Result<Rc<Upstrea
     let rule = view.l4.find(&listener.key, None).ok_or(FailureReason::NoRoute)?;
     record.rule = Some(rule.clone());
     let target = rule.choose(fastrand::u32(..)).ok_or(FailureReason::InvalidBackend)?;
-    let BackendTarget::Backend(key) = target else { return Err(FailureReason::InvalidBackend) };
-    let backend = view.backends.get(key).cloned().ok_or(FailureReason::InvalidBackend)?;
+    let backend = view.backend(target)?;
     record.set_backend(backend.clone());
     match (&backend.hop, backend.proxy_protocol) {
         (Hop::Plaintext, false) => Ok(backend),
