@@ -98,6 +98,16 @@ pub enum Group {
     Secp384r1,
 }
 
+impl TlsVersion {
+    /// Its number, such as `1.3`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V1_2 => "1.2",
+            Self::V1_3 => "1.3",
+        }
+    }
+}
+
 impl PolicyId {
     /// All of it; the text form is shorter.
     pub fn content(&self) -> ContentId {
@@ -180,10 +190,7 @@ impl PartialEq for UpstreamTlsPolicy {
 
 impl fmt::Display for TlsVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::V1_2 => "1.2",
-            Self::V1_3 => "1.3",
-        })
+        f.write_str(self.name())
     }
 }
 

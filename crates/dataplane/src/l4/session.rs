@@ -197,10 +197,7 @@ impl Drop for Session {
             backend: self.backend.as_ref().map(|backend| &backend.key),
             endpoint: self.endpoint,
             attempts: self.attempts,
-            upstream_tls: tls.map(|(version, _)| match version {
-                TlsVersion::V1_2 => "1.2",
-                TlsVersion::V1_3 => "1.3",
-            }),
+            upstream_tls: tls.map(|(version, _)| version.name()),
             upstream_resumed: tls.is_some_and(|(_, resumed)| resumed),
             upstream_reused: false,
             reason,

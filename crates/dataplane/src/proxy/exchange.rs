@@ -169,10 +169,7 @@ impl Drop for Exchange {
             backend: self.backend.as_ref().map(|backend| &backend.key),
             endpoint: self.trace.endpoint,
             attempts: self.trace.attempts,
-            upstream_tls: self.trace.tls.map(|version| match version {
-                TlsVersion::V1_2 => "1.2",
-                TlsVersion::V1_3 => "1.3",
-            }),
+            upstream_tls: self.trace.tls.map(TlsVersion::name),
             upstream_resumed: self.trace.resumed,
             upstream_reused: self.trace.reused,
             reason: self.reason.as_ref(),
