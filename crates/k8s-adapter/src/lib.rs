@@ -15,6 +15,8 @@ pub mod install;
 pub mod leader;
 pub mod own_secret;
 pub mod parameters;
+#[cfg(test)]
+mod played;
 pub mod rights;
 pub mod source;
 pub mod status;

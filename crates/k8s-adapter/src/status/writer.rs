@@ -84,12 +84,14 @@ impl Writer {
         loop {
             let Ok(slot) = slots.clone().acquire_owned().await else { return };
             let (key, status) = self.queue.next().await;
+            // At once: from here on this may end at any time, with the leadership.
+            let busy = Busy { queue: self.queue.clone(), key };
             pace.tick().await;
             while work.try_join_next().is_some() {}
             let (client, controller) = (self.client.clone(), self.controller.clone());
             let (queue, observed) = (self.queue.clone(), self.observed.clone());
             work.spawn(async move {
-                let busy = Busy { queue: &queue, key: &key };
+                let key = busy.key.clone();
                 let outcome = match timeout(REQUEST, write(&client, &controller, &observed, &key, &status)).await {
                     Ok(outcome) => outcome,
                     Err(_) => Outcome::Again(AGAIN, "the API server did not answer in time".to_owned()),
@@ -106,15 +108,15 @@ impl Writer {
     }
 }
 
-/// An object whose status is being written.
-struct Busy<'a> {
-    queue: &'a Queue,
-    key: &'a ResourceKey,
+/// An object whose status is being written, or about to be.
+struct Busy {
+    queue: Arc<Queue>,
+    key: ResourceKey,
 }
 
-impl Drop for Busy<'_> {
+impl Drop for Busy {
     fn drop(&mut self) {
-        self.queue.done(self.key);
+        self.queue.done(&self.key);
     }
 }
 
@@ -161,5 +163,59 @@ fn failed(error: &kube::Error) -> Outcome {
             Outcome::Again(LATER, status.message.clone())
         }
         other => Outcome::Again(AGAIN, other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use lasthop_api_model::{ResourceKind, RouteStatus};
+
+    use super::*;
+    use crate::played;
+
+    const ROUND: Duration = Duration::from_secs(60);
+
+    fn writer() -> Writer {
+        let client = played::client(|_| pending());
+        Writer::new(client, "example.com/us", Queue::new(), Observed::new(), Leadership::always())
+    }
+
+    /// Writes for a moment, until what is begun waits for something.
+    async fn write_and_stop(writer: &Writer, pace: &mut Interval) {
+        let key = ResourceKey::new(ResourceKind::HttpRoute, "shop", "a");
+        writer.queue.put(key, Status::Route(RouteStatus::default()));
+        let mut work = JoinSet::new();
+        tokio::select! {
+            biased;
+            () = writer.write(pace, &mut work) => {}
+            () = std::future::ready(()) => {}
+        }
+        assert!(writer.queue.is_empty(), "it was taken");
+        work.shutdown().await;
+    }
+
+    async fn is_written_later(writer: &Writer) {
+        writer.queue.put_all();
+        let next = timeout(Duration::from_secs(5), writer.queue.next()).await;
+        assert!(next.is_ok(), "nobody writes it any more");
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_its_turn_when_leadership_is_lost_is_written_later() {
+        let writer = writer();
+        let mut pace = interval(ROUND);
+        pace.tick().await;
+        write_and_stop(&writer, &mut pace).await;
+        is_written_later(&writer).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_not_yet_begun_when_leadership_is_lost_is_written_later() {
+        let writer = writer();
+        // The first turn comes at once.
+        write_and_stop(&writer, &mut interval(ROUND)).await;
+        is_written_later(&writer).await;
     }
 }
