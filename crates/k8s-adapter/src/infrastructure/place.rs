@@ -108,8 +108,7 @@ impl Placer {
         let mut review = Instant::now() + REVIEW;
         loop {
             due.append(&mut self.observed.take_touched());
-            let now = Instant::now();
-            again.retain(|gateway, at| *at > now || !due.insert(gateway.clone()));
+            ripen(&mut again, &mut due, Instant::now());
             while work.len() < AT_ONCE
                 && let Some(gateway) = due.iter().find(|gateway| !busy.contains(*gateway)).cloned()
             {
@@ -183,6 +182,11 @@ impl Placer {
             Done { gateway, failed }
         }
     }
+}
+
+/// What is to be tried again by now is due.
+fn ripen(again: &mut BTreeMap<ObjectName, Instant>, due: &mut BTreeSet<ObjectName>, now: Instant) {
+    due.extend(again.extract_if(.., |_, at| *at <= now).map(|(gateway, _)| gateway));
 }
 
 /// One Gateway being worked on.
@@ -329,5 +333,23 @@ fn said(error: &kube::Error) -> String {
         }
         kube::Error::Api(status) => status.message.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_to_be_tried_again_is_due_once_even_if_it_was_due_already() {
+        let gateway = |name: &str| ObjectName::new("infra", name);
+        let now = Instant::now();
+        let mut again =
+            BTreeMap::from([(gateway("due"), now), (gateway("early"), now + AGAIN), (gateway("late"), now)]);
+        let mut due = BTreeSet::from([gateway("due")]);
+        ripen(&mut again, &mut due, now);
+        assert_eq!(due, BTreeSet::from([gateway("due"), gateway("late")]));
+        // Whoever sleeps until the first of them sleeps.
+        assert_eq!(again, BTreeMap::from([(gateway("early"), now + AGAIN)]));
     }
 }
