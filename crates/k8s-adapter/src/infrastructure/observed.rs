@@ -204,7 +204,8 @@ impl Observed {
 
 impl Known {
     fn touch_all(&mut self) {
-        self.touched = self.gateways.keys().cloned().collect();
+        // What was touched already stays: it may be gone.
+        self.touched.extend(self.gateways.keys().cloned());
     }
 
     /// The Gateway's own parameters, or else its class's.
@@ -224,4 +225,24 @@ impl Known {
 
 fn port(listener: &Listener) -> Port {
     Port { number: listener.port, is_udp: listener.protocol == ListenerProtocol::UDP }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_gateway_that_went_is_looked_at_even_if_all_others_are_too() {
+        let observed = Observed::new();
+        let gateway = json!({"metadata": {"name": "edge", "namespace": "infra"}, "spec": {
+            "gatewayClassName": "c", "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}]}});
+        let gateway = lasthop_api_model::read::read_served(ResourceKind::Gateway, "v1", gateway).unwrap();
+        observed.put(&gateway);
+        observed.take_touched();
+        observed.forget(&gateway.key());
+        observed.touch_all();
+        assert_eq!(observed.take_touched(), BTreeSet::from([ObjectName::new("infra", "edge")]));
+    }
 }
