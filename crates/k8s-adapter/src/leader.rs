@@ -14,7 +14,7 @@ use kube::{Api, Client, api::PostParams};
 use lasthop_api_model::ObjectMeta;
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 
 /// For how long nobody else takes the Lease.
@@ -102,7 +102,7 @@ impl Election {
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         loop {
-            match timeout(REQUEST, self.turn()).await {
+            match timeout_at(self.within(REQUEST), self.turn()).await {
                 Ok(Ok(held)) => {
                     self.failing = false;
                     self.say(held);
@@ -114,13 +114,19 @@ impl Election {
             let pause = RENEW.mul_f64(0.9 + fastrand::f64() / 5.0);
             tokio::select! {
                 () = &mut stop => break,
-                () = sleep(pause) => {}
+                () = sleep_until(self.within(pause)) => {}
             }
         }
         if *self.held.borrow() {
             self.held.send_replace(false);
             let _ = timeout(REQUEST, self.release()).await;
         }
+    }
+
+    /// When this time is over; for a holder, no later than when it has to stop.
+    fn within(&self, time: Duration) -> Instant {
+        let end = Instant::now() + time;
+        if *self.held.borrow() { end.min(self.renewed + GIVE_UP) } else { end }
     }
 
     fn say(&self, held: bool) {
@@ -138,7 +144,7 @@ impl Election {
         if !std::mem::replace(&mut self.failing, true) {
             tracing::warn!(lease = %self.name, "the Lease cannot be read or written, it is tried again: {why}");
         }
-        if *self.held.borrow() && self.renewed.elapsed() > GIVE_UP {
+        if *self.held.borrow() && self.renewed.elapsed() >= GIVE_UP {
             tracing::warn!(lease = %self.name, "the Lease could not be renewed: {why}");
             self.say(false);
         }
@@ -226,4 +232,44 @@ fn lost_race(error: kube::Error) -> Result<bool, kube::Error> {
 
 fn now() -> MicroTime {
     MicroTime(Timestamp::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    };
+
+    use serde_json::json;
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::played;
+
+    #[tokio::test]
+    async fn a_holder_ends_before_another_may_begin_however_slow_the_answers_are() {
+        // Reading and writing the Lease take almost as long as they may; after that nothing is answered.
+        let asked = Arc::new(AtomicU32::new(0));
+        let counted = asked.clone();
+        let client = played::client(move |_| {
+            let number = counted.fetch_add(1, Ordering::SeqCst);
+            async move {
+                match number {
+                    0 => sleep(Duration::from_millis(3700)).await,
+                    1 => {}
+                    _ => std::future::pending().await,
+                }
+                played::answer(200, &json!({"metadata": {"name": "lease"}}))
+            }
+        });
+        let (election, mut leadership) = Election::new(client, "system", "lease", "a");
+        let began = Instant::now();
+        let running = tokio::spawn(election.run(std::future::pending()));
+        timeout(Duration::from_secs(60), leadership.gained()).await.unwrap();
+        timeout(Duration::from_secs(60), leadership.lost()).await.unwrap();
+        let (held, asked) = (began.elapsed(), asked.load(Ordering::SeqCst));
+        assert!((GIVE_UP..VALID).contains(&held), "{held:?}, {asked} requests");
+        running.abort();
+    }
 }
