@@ -29,7 +29,7 @@ pub fn cluster_rules() -> Vec<Value> {
     let rule = |group: &str, resources: Value, verbs: &[&str]| json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
     vec![
         rule(GROUP, json!(of_group(GROUP)), &READ),
-        rule(GROUP, json!(with_status(GROUP)), &["get", "update", "patch"]),
+        rule(GROUP, json!(with_status(GROUP)), &["update"]),
         rule(X_GROUP, json!(of_group(X_GROUP)), &READ),
         rule(parameters::GROUP, json!([parameters::PLURAL]), &READ),
         // Their version alone is looked at.
@@ -51,7 +51,7 @@ pub fn cluster_rules() -> Vec<Value> {
 pub fn own_rules(lease: &str, ca: &str) -> Vec<Value> {
     let named = |group: &str, kind: &str, name: &str| {
         json!({"apiGroups": [group], "resources": [kind], "resourceNames": [name],
-            "verbs": ["get", "update", "patch"]})
+            "verbs": ["get", "update"]})
     };
     let create =
         |group: &str, kind: &str| json!({"apiGroups": [group], "resources": [kind], "verbs": ["create"]});
@@ -97,5 +97,15 @@ mod tests {
         let mut written = rules.iter().filter(writes);
         assert!(written.all(|rule| !rule["resources"].to_string().contains("secrets")));
         assert!(!Value::from(rules).to_string().contains('*'), "no right is given for everything");
+    }
+
+    #[test]
+    fn only_what_is_placed_is_patched() {
+        let mut rules = cluster_rules();
+        rules.extend(own_rules("lease", "ca"));
+        for rule in rules {
+            let verbs = rule["verbs"].as_array().unwrap();
+            assert!(*verbs == PLACE || !verbs.contains(&"patch".into()), "{rule}");
+        }
     }
 }
