@@ -48,12 +48,14 @@ fn leads_somewhere(reader: &Reader<'_>, gateway: &ObjectName) -> bool {
         .any(|endpoint| endpoint.conditions.as_ref().is_none_or(|conditions| conditions.ready != Some(false)))
 }
 
-/// Why a Gateway cannot be reached where it asks to be.
+/// Why a Gateway cannot be reached where it asks to be. Where it is known not to be programmed for another reason, only
+/// an address that the user asked for and has not got is said instead.
 pub(super) fn shortfall(
     reader: &Reader<'_>,
     gateway: &ObjectName,
     outcome: &GatewayOutcome,
     assigned: &[GatewayStatusAddress],
+    programmed: &Verdict,
 ) -> Option<Verdict> {
     let has = |ip: &std::net::IpAddr| assigned.iter().any(|address| address.value.parse() == Ok(*ip));
     let missing: Vec<String> =
@@ -65,6 +67,9 @@ pub(super) fn shortfall(
             missing.join(", ")
         );
         return Some(Verdict::no(types::PROGRAMMED, "AddressNotUsable", message));
+    }
+    if programmed.status == "False" {
+        return None;
     }
     if assigned.is_empty() {
         let message = "The cluster has not given the Gateway's Service an address yet";

@@ -31,21 +31,19 @@ pub(crate) fn gateway_status(reader: &Reader<'_>, name: &ObjectName) -> Option<G
     let own: Vec<&ListenerOutcome> =
         outcome.listeners.iter().filter(|listener| listener.key.set.is_none()).collect();
     let assigned = assigned::addresses(reader, name);
-    let mut verdicts = verdicts(outcome, &own, told);
-    if let Some(assigned) = &assigned {
-        let short = assigned::shortfall(reader, name, outcome, assigned);
-        let programmed = verdicts.iter_mut().find(|verdict| verdict.aspect == types::PROGRAMMED);
-        if let (Some(programmed), Some(short), None) = (programmed, short, &outcome.refused) {
-            *programmed = short;
+    let mut programmed = programmed(outcome, told);
+    if let (Some(assigned), None) = (&assigned, &outcome.refused) {
+        if let Some(short) = assigned::shortfall(reader, name, outcome, assigned, &programmed) {
+            programmed = short;
         }
         // Said only while nothing is known of what they serve: others may be at work.
-        let programmed = verdicts.iter_mut().find(|verdict| verdict.aspect == types::PROGRAMMED);
-        if let (Some(programmed), Some(trouble)) = (programmed, &gateway.spec.trouble)
+        if let Some(trouble) = &gateway.spec.trouble
             && matches!(&*programmed.reason, "Pending" | "AddressNotAssigned")
         {
-            *programmed = Verdict::no(types::PROGRAMMED, "NoResources", trouble.to_string());
+            programmed = Verdict::no(types::PROGRAMMED, "NoResources", trouble.to_string());
         }
     }
+    let verdicts = verdicts(outcome, &own, programmed);
     tell_idle(reader, uses, name);
     let sets = outcome.sets.keys().filter(|set| listener_set::problem(outcome, set).is_none()).count();
     Some(GatewayStatus {
@@ -60,11 +58,14 @@ pub(crate) fn gateway_status(reader: &Reader<'_>, name: &ObjectName) -> Option<G
     })
 }
 
-fn verdicts(outcome: &GatewayOutcome, own: &[&ListenerOutcome], told: Told<'_>) -> Vec<Verdict> {
-    let programmed = match &outcome.refused {
+fn programmed(outcome: &GatewayOutcome, told: Told<'_>) -> Verdict {
+    match &outcome.refused {
         Some(problem) => Verdict::no(types::PROGRAMMED, "Invalid", problem.message.clone()),
         None => listener::programmed_together(&outcome.listeners, told, "Gateway"),
-    };
+    }
+}
+
+fn verdicts(outcome: &GatewayOutcome, own: &[&ListenerOutcome], programmed: Verdict) -> Vec<Verdict> {
     let mut verdicts = vec![accepted(outcome, own), programmed, resolved(outcome)];
     if outcome.insecure_frontend {
         verdicts.push(Verdict::yes(

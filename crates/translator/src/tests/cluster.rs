@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use lasthop_api_model::{Installation, Parameters, Resource};
-use lasthop_dataplane_api::ObjectName;
+use lasthop_dataplane_api::{ListenerState, ObjectName, Report};
 
 use crate::{
     ClassPolicy, Options, Status,
-    fixtures::{GATEWAY, World, objects},
+    fixtures::{GATEWAY, World, message, objects},
 };
 
 fn world() -> World {
@@ -52,6 +52,28 @@ fn programmed_waits_for_the_services_address_and_a_proxy_behind_it() {
     world.apply(&[&proxy(true)]);
     assert_eq!(world.gateway("gw")[1], "Programmed=True/Programmed");
     assert_eq!(world.gateway_status("gw").addresses[0].value, "192.0.2.9");
+}
+
+#[test]
+fn an_address_that_is_missing_does_not_hide_what_the_dataplane_said() {
+    let mut world = world();
+    world.apply(&[GATEWAY]);
+    let key = world.translator.snapshot().listeners.keys().next().unwrap().clone();
+    let failed = ListenerState::Failed { reason: "PortUnavailable".into(), message: "in use".into() };
+    let report = Report { version: 1, listeners: vec![(key, failed)], ..Report::default() };
+    world.translator.programmed(&report);
+    let not_given = service("");
+    let given = service("status: {loadBalancer: {ingress: [{ip: 192.0.2.9}]}}\n");
+    // Without an address, and without a proxy that is ready.
+    for service in [&not_given, &given] {
+        world.apply(&[service]);
+        assert_eq!(world.gateway("gw")[1], "Programmed=False/Invalid");
+        let said = message(&world.gateway_status("gw").conditions, "Programmed");
+        assert_eq!(said, "No listener serves: in use");
+    }
+    // What the user asked for and has not got is said in any case.
+    world.apply(&[&format!("{GATEWAY}  addresses: [{{value: 198.51.100.1}}]\n")]);
+    assert_eq!(world.gateway("gw")[1], "Programmed=False/AddressNotUsable");
 }
 
 #[test]
