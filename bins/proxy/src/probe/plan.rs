@@ -90,7 +90,11 @@ pub(super) fn plan(translated: &Translated, resolve: &Resolve) -> Plan {
     let mut plan = Plan { targets: Vec::new(), others: Vec::new() };
     for (key, backend) in &snapshot.backends {
         let service = key.endpoints.to_string();
-        let of = |hop: &&Hop| hop.gateway == key.gateway && *hop.backend == *service;
+        let of = |hop: &&Hop| {
+            // A reference that leads nowhere may be spelt like it.
+            let leads_nowhere = matches!(hop.tls, HopTls::Unresolved { .. });
+            hop.gateway == key.gateway && *hop.backend == *service && !leads_nowhere
+        };
         // Where TLS passes through for one route, another may still end it: that one's hop is ours.
         let passed = hops.iter().find(of).filter(|hop| matches!(hop.tls, HopTls::Passthrough));
         let hop = hops.iter().filter(of).find(|hop| !matches!(hop.tls, HopTls::Passthrough));

@@ -58,8 +58,8 @@ fn planned(options: &str) -> Vec<String> {
     planned_of(MANIFESTS, options)
 }
 
-/// The same for other manifests.
-fn planned_of(manifests: &str, options: &str) -> Vec<String> {
+/// The plan for other manifests and that policy.
+fn plan_of(manifests: &str, options: &str) -> Plan {
     let key = rcgen::KeyPair::generate().unwrap();
     let pem = rcgen::CertificateParams::new(vec![]).unwrap().self_signed(&key).unwrap().pem();
     let lines: String = pem.lines().map(|line| format!("    {line}\n")).collect();
@@ -89,7 +89,12 @@ data:
         "pay.example.com" => Ok(vec![([192, 0, 2, 9], port).into()]),
         _ => Err(std::io::Error::other("no such host")),
     };
-    let Plan { targets, others } = plan(&check::translate(&settings).unwrap(), &resolve);
+    plan(&check::translate(&settings).unwrap(), &resolve)
+}
+
+/// The same as text.
+fn planned_of(manifests: &str, options: &str) -> Vec<String> {
+    let Plan { targets, others } = plan_of(manifests, options);
     let targets = targets.iter().map(|target| {
         let name = target.server_name().unwrap_or_default();
         format!("{} {} {} {name}", target.backend.endpoints, target.address, target.offered().join(","))
@@ -189,4 +194,35 @@ spec:
         "default/shop:443 192.0.2.2:9443  shop.internal",
     ];
     assert_eq!(planned, expected);
+}
+
+#[test]
+fn a_reference_that_leads_nowhere_is_not_the_hop_of_its_namesake() {
+    let stray = |kind: &str, backend: &str| {
+        format!(
+            "---\napiVersion: gateway.networking.k8s.io/v1\nkind: {kind}\n\
+             metadata: {{name: stray, namespace: another}}\nspec:\n  \
+             parentRefs: [{{name: edge, namespace: default}}]\n  hostnames: [a.test]\n  \
+             rules: [{{backendRefs: [{{name: {backend}, namespace: default, port: 443}}]}}]\n"
+        )
+    };
+    let pass = stray("TLSRoute", "copy").replace("name: stray, namespace: another", "name: pass");
+    let all = "allowedRoutes: {namespaces: {from: All}}}";
+    let http = format!("port: 8080, {all}");
+    let tls =
+        format!("{http}\n  - {{name: tls, protocol: TLS, port: 8443, tls: {{mode: Passthrough}}, {all}");
+    let manifests = MANIFESTS.replace("port: 8080}", &tls).replace(
+        "    filters: [{type: RequestMirror, requestMirror: {backendRef: {name: copy, port: 443}}}]\n",
+        "",
+    );
+    // Nobody lets them refer to another namespace, and each comes before the route that leads there.
+    let strays = [stray("HTTPRoute", "shop"), stray("TLSRoute", "copy"), pass];
+    let plan = plan_of(&format!("{manifests}{}", strays.concat()), "");
+    assert_eq!(plan.targets.len(), 4);
+    for target in &plan.targets {
+        assert_eq!(target.described.authorities, [("ConfigMap default/ca".into(), 1)]);
+    }
+    let others: Vec<_> = plan.others.iter().map(|other| other.backend.endpoints.to_string()).collect();
+    assert_eq!(others, ["default/copy:443"]);
+    assert!(matches!(plan.others[0].why, NoHandshake::Passthrough));
 }
