@@ -18,13 +18,11 @@ use crate::{
     discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Node},
     kind::{REPORT, SNAPSHOT},
     metrics::Denial,
-    report::WireReport,
+    report::{WireReport, clip},
 };
 
 /// For the first request on a stream.
 const FIRST: Duration = Duration::from_secs(10);
-/// Of a proxy's own words in logs and statuses, in characters.
-const WORDS: usize = 1024;
 
 type Answer = Result<DeltaDiscoveryResponse, Status>;
 
@@ -253,7 +251,7 @@ impl<'a> Session<'a> {
             let mut world = self.shared.world();
             let shelf = world.shelf(&self.gateway);
             if let Some(refuses) = report.refuses.take().filter(|_| self.is_echo) {
-                let refuses = Some(clip(&refuses)).filter(|why| !why.is_empty());
+                let refuses = Some(refuses).filter(|why| !why.is_empty());
                 shelf.voices.answered(self.number, refuses, shelf.listeners.keys().cloned());
             }
             shelf.voices.said(self.number, report, &shelf.listeners);
@@ -287,9 +285,4 @@ fn answer(difference: Difference, version: u64, nonce: String) -> DeltaDiscovery
         nonce,
         removed_resources: difference.removed.iter().map(|name| name.to_string()).collect(),
     }
-}
-
-/// A stranger's text, bounded and printable.
-fn clip(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(WORDS).collect()
 }

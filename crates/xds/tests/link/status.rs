@@ -155,3 +155,42 @@ async fn an_update_that_is_refused_is_told_and_changes_nothing() {
     assert!(is_bound(&controller.word().await));
     assert_eq!(proxy.applied(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxys_words_are_bounded_and_printable() {
+    let authority = authority();
+    let mut controller = Controller::start(&authority).await;
+    let a = gateway("a");
+    let (key, anchors) = certificate("a.example.com");
+    controller.set(|snapshot| furnish(snapshot, &a, &key, &anchors)).await;
+    let long: Arc<str> = "\u{1b}x\n".repeat(5000).into();
+    let answers: Answers = Arc::new(move |update| Report {
+        version: update.version,
+        listeners: update
+            .listeners
+            .0
+            .iter()
+            .map(|(key, _)| {
+                let (reason, message) = ("no reason\n".into(), long.clone());
+                (key.clone(), ListenerState::Failed { reason, message })
+            })
+            .collect(),
+        refused_backends: update
+            .backends
+            .0
+            .iter()
+            .map(|(key, _)| {
+                let reason = "R".repeat(1000).into();
+                (key.clone(), Refusal { reason, message: long.clone(), policy: long.clone() })
+            })
+            .collect(),
+    });
+    let token = account(&a).to_string();
+    let _proxy = Proxy::with(controller.address, &authority, &a, &token, answers, Duration::ZERO);
+    let word = controller.word().await;
+    let clipped: Arc<str> = "x".repeat(1024).into();
+    let [(_, ListenerState::Failed { reason, message })] = &word.listeners[..] else { panic!("{word:?}") };
+    assert_eq!((&**reason, message), ("Invalid", &clipped));
+    let refusal = Refusal { reason: "Invalid".into(), message: clipped.clone(), policy: clipped };
+    assert_eq!(word.refused_backends, [(backend_key(&a, "shop"), refusal)]);
+}
