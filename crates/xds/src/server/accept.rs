@@ -41,6 +41,9 @@ const REQUEST_BYTES: usize = 64 << 20;
 /// Of a request's header: a token is a few kilobytes.
 const HEADER_BYTES: u32 = 32 << 10;
 
+/// Of what a connection may send ahead of being read: strangers can connect, too. What HTTP/2 begins with.
+const WINDOW: u32 = 65_535;
+
 pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener, tls: ServingTls) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     // They end with the server.
@@ -88,6 +91,8 @@ async fn connection(
         .keep_alive_timeout(KEEP_ALIVE)
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEADER_BYTES)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
         .serve_connection(TokioIo::new(stream), answer);
     tokio::pin!(connection);
     tokio::select! {

@@ -5,10 +5,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use lasthop_xds::Authority;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
+use tokio_rustls::client::TlsStream;
 
 use crate::support::{Controller, Proxy, account, add, authority, bound, gateway, until};
 
@@ -63,6 +65,48 @@ async fn who_shows_nothing_is_cut_off() {
     let cut = tokio::time::timeout(crate::support::LONG, silent.read(&mut [0; 16])).await.unwrap();
     assert!(matches!(cut, Ok(0) | Err(_)), "{cut:?}");
     // One that goes as far as HTTP/2 and says nothing there.
+    let mut stream = greet(&controller, &authority).await;
+    let read_all = async { while let Ok(1..) = stream.read(&mut [0; 1024]).await {} };
+    // Far less than what an unanswered ping would take.
+    tokio::time::timeout(Duration::from_secs(8), read_all).await.unwrap();
+    // The proxy is still there.
+    controller.set(|snapshot| add(snapshot, &a, "late", None)).await;
+    proxy.has(&controller.snapshot).await;
+    assert_eq!(proxy.metrics.connects.get(), 1);
+}
+
+/// What is taken in before a token was looked at is held in memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_shown_nothing_may_send_no_more_than_http_2_begins_with() {
+    const WINDOW: u32 = 65_535;
+    let authority = authority();
+    let controller = Controller::start(&authority).await;
+    let mut stream = greet(&controller, &authority).await;
+    let (mut of_a_stream, mut more) = (None, 0);
+    // Until the server has nothing more to say by itself.
+    let moment = Duration::from_millis(500);
+    let mut head = [0; 9];
+    while let Ok(read) = tokio::time::timeout(moment, stream.read_exact(&mut head)).await {
+        read.unwrap();
+        let mut body = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
+        stream.read_exact(&mut body).await.unwrap();
+        let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap());
+        match (head[3], head[4]) {
+            // SETTINGS, RFC 9113, 6.5.
+            (4, 0) => {
+                let mut initial = body.chunks(6).filter(|setting| setting[..2] == [0, 4]);
+                of_a_stream = Some(initial.next().map_or(WINDOW, |setting| number(&setting[2..])));
+            }
+            // WINDOW_UPDATE, 6.9.
+            (8, _) => more += number(&body),
+            _ => {}
+        }
+    }
+    assert_eq!((of_a_stream, more), (Some(WINDOW), 0));
+}
+
+/// Connects and says what HTTP/2 begins with.
+async fn greet(controller: &Controller, authority: &Authority) -> TlsStream<TcpStream> {
     let mut roots = rustls::RootCertStore::empty();
     let (anchors, _) = lasthop_tls_verify::TrustAnchors::from_pem(authority.bundle().as_bytes()).unwrap();
     roots.add(anchors.certificates()[0].clone()).unwrap();
@@ -77,13 +121,7 @@ async fn who_shows_nothing_is_cut_off() {
     let name = lasthop_xds::SERVER_NAME.try_into().unwrap();
     let mut stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
-    let read_all = async { while let Ok(1..) = stream.read(&mut [0; 1024]).await {} };
-    // Far less than what an unanswered ping would take.
-    tokio::time::timeout(Duration::from_secs(8), read_all).await.unwrap();
-    // The proxy is still there.
-    controller.set(|snapshot| add(snapshot, &a, "late", None)).await;
-    proxy.has(&controller.snapshot).await;
-    assert_eq!(proxy.metrics.connects.get(), 1);
+    stream
 }
 
 #[tokio::test(flavor = "multi_thread")]
