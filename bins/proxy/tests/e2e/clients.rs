@@ -31,7 +31,7 @@ for_each_stack!(
 );
 
 fn curl_over_tls(stack: Stack) {
-    let (site, server) = shop();
+    let (site, server) = Site::shop();
     let proxy = site.start(stack);
     for (flag, version) in [("--http1.1", "1.1"), ("--http2", "2")] {
         let answer = site.curl("shop.test", "/", &[flag]);
@@ -45,7 +45,7 @@ fn curl_over_tls(stack: Stack) {
 }
 
 fn curl_without_tls(stack: Stack) {
-    let (site, _server) = shop();
+    let (site, _server) = Site::shop();
     let _proxy = site.start(stack);
     for (flag, version) in [("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")] {
         let answer = curl::http("shop.test", site.http, "/", &[flag]);
@@ -56,7 +56,7 @@ fn curl_without_tls(stack: Stack) {
 
 /// More requests at once on one connection than the proxy lets through at a time: they wait, and all are answered.
 fn nghttp_with_many_streams(stack: Stack) {
-    let (site, server) = shop();
+    let (site, server) = Site::shop();
     let _proxy = site.start(stack);
     let output = Command::new("nghttp")
         .args(["-n", "-s", "-y", "-m", "250", "-H", ":authority: shop.test"])
@@ -71,7 +71,7 @@ fn nghttp_with_many_streams(stack: Stack) {
 }
 
 fn bodies_both_ways(stack: Stack) {
-    let (site, _server) = shop();
+    let (site, _server) = Site::shop();
     let _proxy = site.start(stack);
     let body: String = (0..40_000).map(|number| format!("{number:07}\n")).collect();
     let file = site.work().join("body");
@@ -91,7 +91,7 @@ fn bodies_both_ways(stack: Stack) {
 }
 
 fn expectation(stack: Stack) {
-    let (site, _server) = shop();
+    let (site, _server) = Site::shop();
     let _proxy = site.start(stack);
     let mut client = site.connect("shop.test");
     client
@@ -106,7 +106,7 @@ fn expectation(stack: Stack) {
 }
 
 fn trailers(stack: Stack) {
-    let (site, _server) = shop();
+    let (site, _server) = Site::shop();
     let _proxy = site.start(stack);
     let answer = site
         .connect("shop.test")
@@ -158,7 +158,7 @@ fn chat(client: Client) {
 
 /// Two listeners on one port, a certificate each: the name the client asks for decides.
 fn certificates_by_server_name(stack: Stack) {
-    let (site, _server) = shop();
+    let (site, _server) = Site::shop();
     let listener = |name: &str, host: &str, secret: &str| {
         format!(
             "  - name: {name}\n    port: {}\n    protocol: HTTPS\n    hostname: \"{host}\"\n    tls:\n      \
@@ -190,7 +190,7 @@ fn certificates_by_server_name(stack: Stack) {
 }
 
 fn unknown_host_and_path(stack: Stack) {
-    let (site, server) = shop();
+    let (site, server) = Site::shop();
     let proxy = site.start(stack);
     let answer = site.get("nobody.test", "/");
     assert_eq!(answer.status, 404, "{answer:?}");
@@ -199,7 +199,7 @@ fn unknown_host_and_path(stack: Stack) {
 }
 
 fn forwarded_fields(stack: Stack) {
-    let (site, _server) = shop();
+    let (site, _server) = Site::shop();
     let _proxy = site.start(stack);
     let request =
         b"GET /head HTTP/1.1\r\nhost: shop.test\r\nconnection: keep-alive, x-secret\r\nx-secret: 1\r\n\
@@ -223,11 +223,4 @@ fn no_endpoint(stack: Stack) {
     assert_eq!(answer.status, 503, "{answer:?}");
     assert_eq!(proxy.record_of("shop.test", "/")["reason"], "NoEndpoint");
     crate::refusals::conceals(&answer, "NoEndpoint");
-}
-
-fn shop() -> (Site, Server) {
-    let site = Site::new();
-    let server = Server::tls("shop", site.leaf().server(&["http/1.1"]));
-    site.tls_backend("shop", server.port);
-    (site, server)
 }

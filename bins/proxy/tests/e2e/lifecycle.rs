@@ -27,7 +27,7 @@ for_each_stack!(
 );
 
 fn sigterm_drains(stack: Stack) {
-    let (site, server) = shop();
+    let (site, server) = Site::shop();
     let mut proxy = site.start(stack);
     let mut idle = site.connect("shop.test");
     assert_eq!(idle.get("shop.test", "/").unwrap().status, 200);
@@ -47,7 +47,7 @@ fn sigterm_drains(stack: Stack) {
 }
 
 fn drain_has_an_end(stack: Stack) {
-    let (site, server) = shop();
+    let (site, server) = Site::shop();
     let mut proxy =
         Proxy::start_without_waiting(stack, &site.manifests(), site.work(), &["--drain-timeout", "1s"]);
     proxy.wait_ready(&[site.https]);
@@ -61,7 +61,7 @@ fn drain_has_an_end(stack: Stack) {
 }
 
 fn pages(stack: Stack) {
-    let (site, _server) = shop();
+    let (site, _server) = Site::shop();
     let proxy = site.start(stack);
     assert_eq!(site.get("shop.test", "/").status, 200);
     for path in ["/healthz", "/readyz"] {
@@ -109,7 +109,7 @@ fn no_secret_is_told(stack: Stack) {
 }
 
 fn log_as_json(stack: Stack) {
-    let (site, _server) = shop();
+    let (site, _server) = Site::shop();
     let mut proxy =
         Proxy::start_without_waiting(stack, &site.manifests(), site.work(), &["--log-format", "json"]);
     proxy.wait_ready(&[site.https]);
@@ -122,7 +122,7 @@ fn log_as_json(stack: Stack) {
 }
 
 fn gateway_that_comes_later(stack: Stack) {
-    let (site, _server) = shop();
+    let (site, _server) = Site::shop();
     let _proxy = site.start(stack);
     let port = crate::support::ports::free();
     let listener = format!("  - name: later\n    port: {port}\n    protocol: HTTP\n");
@@ -134,18 +134,11 @@ fn gateway_that_comes_later(stack: Stack) {
 }
 
 fn listener_that_goes(stack: Stack) {
-    let (site, _server) = shop();
+    let (site, _server) = Site::shop();
     let _proxy = site.start(stack);
     let http = format!("  - name: http\n    port: {}\n    protocol: HTTP\n", site.http);
     site.write("gateway.yaml", &manifests::gateway(site.https, site.http, "").replace(&http, ""));
     let closed = within(PATIENCE, || TcpStream::connect(("127.0.0.1", site.http)).err());
     assert!(closed.is_some(), "the removed listener listens on");
     assert_eq!(site.get("shop.test", "/").status, 200);
-}
-
-fn shop() -> (Site, Server) {
-    let site = Site::new();
-    let server = Server::tls("shop", site.leaf().server(&["http/1.1"]));
-    site.tls_backend("shop", server.port);
-    (site, server)
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     for_each_stack,
-    support::{Stack, client::Client, proxy::Proxy, server::Server, site::Site},
+    support::{Stack, client::Client, proxy::Proxy, site::Site},
 };
 
 for_each_stack!(
@@ -28,7 +28,7 @@ fn header_with_too_many_fields(stack: Stack) {
 
 /// The control: much, but not too much.
 fn header_within_the_limits(stack: Stack) {
-    let (site, server) = shop();
+    let (site, server) = Site::shop();
     let _proxy = site.start(stack);
     let fields: String = (0..80).map(|number| format!("x-{number}: {}\r\n", "a".repeat(200))).collect();
     let answer = site
@@ -70,7 +70,7 @@ fn smuggling(stack: Stack) {
 
 /// RFC 9112 §6.1 leaves two ways: refuse, or let the chunks decide, pass no length on, and close.
 fn length_beside_chunks(stack: Stack) {
-    let (site, server) = shop();
+    let (site, server) = Site::shop();
     let _proxy = site.start(stack);
     let mut client = site.connect("shop.test");
     let request =
@@ -88,7 +88,7 @@ fn length_beside_chunks(stack: Stack) {
 }
 
 fn body_too_large(stack: Stack) {
-    let (site, server) = shop();
+    let (site, server) = Site::shop();
     let proxy = start_with(&site, stack, "body-bytes = 1000");
     let length = "POST /length HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 1001\r\n\r\n".to_owned();
     let chunk = format!("3e8\r\n{}\r\n", "a".repeat(1000));
@@ -111,7 +111,7 @@ fn body_too_large(stack: Stack) {
 }
 
 fn header_limits_that_are_raised(stack: Stack) {
-    let (site, _server) = shop();
+    let (site, _server) = Site::shop();
     let _proxy = start_with(&site, stack, "header-bytes = 131072\nheader-fields = 200");
     let fields: String = (0..150).map(|number| format!("x-{number}: {}\r\n", "a".repeat(500))).collect();
     let request = format!("GET / HTTP/1.1\r\nhost: shop.test\r\n{fields}\r\n");
@@ -130,7 +130,7 @@ fn start_with(site: &Site, stack: Stack, limits: &str) -> Proxy {
 
 /// Each request gets one of the statuses on a connection of its own, which then ends; none reaches the backend.
 fn refused(stack: Stack, requests: &[(String, &[u16])]) {
-    let (site, server) = shop();
+    let (site, server) = Site::shop();
     let proxy = site.start(stack);
     for (request, statuses) in requests {
         let shown = request.chars().take(120).collect::<String>();
@@ -146,11 +146,4 @@ fn refused(stack: Stack, requests: &[(String, &[u16])]) {
     // The proxy is well.
     assert_eq!(site.get("shop.test", "/").status, 200);
     drop(proxy);
-}
-
-fn shop() -> (Site, Server) {
-    let site = Site::new();
-    let server = Server::tls("shop", site.leaf().server(&["http/1.1"]));
-    site.tls_backend("shop", server.port);
-    (site, server)
 }

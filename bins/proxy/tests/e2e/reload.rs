@@ -15,7 +15,7 @@ use crate::{
         certificates::Authority,
         manifests,
         server::Server,
-        site::{BACKEND, HOSTS, Site},
+        site::{HOSTS, Site},
         within,
     },
 };
@@ -169,7 +169,7 @@ fn within_100_ms(stack: Stack) {
 }
 
 fn requests_under_way_finish(stack: Stack) {
-    let (site, server) = shop();
+    let (site, server) = Site::shop();
     let _proxy = site.start(stack);
     let mut client = site.connect("shop.test");
     client.send(b"GET /slow?1500 HTTP/1.1\r\nhost: shop.test\r\n\r\n").unwrap();
@@ -177,13 +177,13 @@ fn requests_under_way_finish(stack: Stack) {
     for file in ["route-shop.yaml", "service-shop.yaml", "policy-shop.yaml"] {
         site.remove(file);
     }
-    becomes(&site, 404);
+    site.becomes(404);
     let answer = client.read_response().unwrap();
     assert_eq!((answer.status, answer.body.as_str()), (200, "slow"));
 }
 
 fn broken_file_leaves_the_last_good_state(stack: Stack) {
-    let (site, _server) = shop();
+    let (site, _server) = Site::shop();
     let proxy = site.start(stack);
     assert_eq!(site.get("shop.test", "/").status, 200);
     site.write("route-shop.yaml", "kind: [HTTPRoute\n");
@@ -204,15 +204,15 @@ fn broken_file_leaves_the_last_good_state(stack: Stack) {
 }
 
 fn route_removed(stack: Stack) {
-    let (site, _server) = shop();
+    let (site, _server) = Site::shop();
     let _proxy = site.start(stack);
     assert_eq!(site.get("shop.test", "/").status, 200);
     site.remove("route-shop.yaml");
-    becomes(&site, 404);
+    site.becomes(404);
 }
 
 fn endpoints_move(stack: Stack) {
-    let (site, first) = shop();
+    let (site, first) = Site::shop();
     let _proxy = site.start(stack);
     assert_eq!(site.get("shop.test", "/").header("x-backend"), Some("shop"));
     let second = Server::tls("second", site.leaf().server(&[]));
@@ -226,7 +226,7 @@ fn endpoints_move(stack: Stack) {
 }
 
 fn renewed_certificate_is_shown(stack: Stack) {
-    let (site, _server) = shop();
+    let (site, _server) = Site::shop();
     let _proxy = site.start(stack);
     let serial = || {
         let answer = site.curl("shop.test", "/", &["-v"]);
@@ -246,13 +246,13 @@ fn renewed_certificate_is_shown(stack: Stack) {
 /// Once a CA is no longer trusted, no request goes over a connection or a session made under it, and the connections
 /// end soon.
 fn trust_that_shrinks_holds_at_once(stack: Stack) {
-    let (site, server) = shop();
+    let (site, server) = Site::shop();
     let proxy = site.start(stack);
     let mut client = site.connect("shop.test");
     assert!((0..5).all(|_| client.get("shop.test", "/").unwrap().status == 200));
     let (requests, connections) = (server.requests().len(), server.connections());
     site.write("ca.yaml", &manifests::config_map("ca", &Authority::new("another CA").pem()));
-    becomes(&site, 502);
+    site.becomes(502);
     let first_refusal = server.requests().len();
     for _ in 0..5 {
         assert_eq!(site.connect("shop.test").get("shop.test", "/").unwrap().status, 502);
@@ -264,19 +264,5 @@ fn trust_that_shrinks_holds_at_once(stack: Stack) {
     assert!(requests > 0);
     // And back: a policy for the old CA serves again.
     site.write("ca.yaml", &manifests::config_map("ca", &site.backends.pem()));
-    becomes(&site, 200);
-}
-
-/// Waits until requests to the shop have this status, and stay with it.
-fn becomes(site: &Site, status: u16) {
-    let became = within(PATIENCE, || (site.get("shop.test", "/").status == status).then_some(()));
-    assert!(became.is_some(), "{:?} where {status} is wanted", site.get("shop.test", "/"));
-    assert!((0..3).all(|_| site.get("shop.test", "/").status == status));
-}
-
-fn shop() -> (Site, Server) {
-    let site = Site::new();
-    let server = Server::tls("shop", site.backends.leaf(&[BACKEND]).server(&["http/1.1"]));
-    site.tls_backend("shop", server.port);
-    (site, server)
+    site.becomes(200);
 }

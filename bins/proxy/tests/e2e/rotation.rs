@@ -12,6 +12,7 @@ use rcgen::{CertificateParams, DnType, SerialNumber};
 
 use crate::{
     for_each_stack,
+    refusals::counts,
     support::{
         PATIENCE, Stack,
         certificates::{Authority, Leaf},
@@ -74,7 +75,7 @@ fn nothing_failed(load: Load, proxy: &Proxy) -> Outcome {
 /// The Gateway's certificate is renewed twenty times; each is shown within a second.
 fn listener_certificate(stack: Stack) {
     const RENEWALS: usize = 20;
-    let (site, _server) = shop();
+    let (site, _server) = Site::shop();
     let proxy = site.start(stack);
     let load = Load::start(&site, "shop.test");
     let mut times = Vec::new();
@@ -99,7 +100,7 @@ fn listener_certificate(stack: Stack) {
 
 /// The textbook rotation: the new CA is added, the backends renew, the old CA goes. Then the old leaf is worth nothing.
 fn backend_authority(stack: Stack) {
-    let (site, server) = shop();
+    let (site, server) = Site::shop();
     let other = Server::tls("other", site.leaf().server(&["http/1.1"]));
     site.write("service-shop.yaml", &manifests::service("shop", &[server.port, other.port], None));
     let old_leaf = site.leaf();
@@ -127,7 +128,7 @@ fn backend_authority(stack: Stack) {
     }
     // The last policy's own connections and sessions are still good; what is new is not.
     site.write("ca.yaml", &manifests::config_map("ca", &format!("{current}{}", Authority::new("x").pem())));
-    becomes(&site, 502);
+    site.becomes(502);
     assert_eq!(proxy.wait_access(|record| record["status"] == 502)["reason"], "UntrustedChain");
 }
 
@@ -229,7 +230,7 @@ fn authority_removed_under_a_response(stack: Stack) {
     assert!(under_way.is_some());
     site.write("ca.yaml", &manifests::config_map("ca", &next.pem()));
     let begun = Instant::now();
-    becomes(&site, 502);
+    site.becomes(502);
     let (text, ended) = cut.join().unwrap();
     let after = ended - begun;
     assert!(after <= GRACE + SLACK, "cut after {after:?}");
@@ -240,7 +241,7 @@ fn authority_removed_under_a_response(stack: Stack) {
     );
     let record = proxy.record_of("shop.test", "/long");
     assert_eq!(record["reason"], "TrustRevoked", "{record}");
-    counted(&proxy, "TrustRevoked");
+    counts(&proxy, "TrustRevoked");
     let (text, ended) = whole.join().unwrap();
     assert!(ended - begun > after, "the other one was cut, too");
     assert!(text.ends_with("0\r\n\r\n"), "the other backend's response was cut: {text:?}");
@@ -370,7 +371,7 @@ fn shrinks(stack: Stack, before: impl Fn(&Site), change: impl Fn(&Site), reason:
     let connections = server.connections();
     let begun = Instant::now();
     change(&site);
-    becomes(&site, 502);
+    site.becomes(502);
     assert_eq!(proxy.wait_access(|record| record["status"] == 502)["reason"], reason);
     let answer = slow.read_response().unwrap();
     assert_eq!(answer.status, 502, "{answer:?}");
@@ -384,24 +385,6 @@ fn shrinks(stack: Stack, before: impl Fn(&Site), change: impl Fn(&Site), reason:
     assert!(ended.is_some(), "{} of {connections} connections are over", server.ended());
     let open = proxy.metric("lasthop_connections", &[("side", "upstream")]);
     assert!(open <= 0.0, "{open} connections to the backend are open");
-    counted(&proxy, reason);
-    counted(&proxy, "TrustRevoked");
-}
-
-fn counted(proxy: &Proxy, reason: &str) {
-    crate::refusals::counts(proxy, reason);
-}
-
-/// Waits until requests to the shop have this status, and stay with it.
-fn becomes(site: &Site, status: u16) {
-    let became = within(PATIENCE, || (site.get("shop.test", "/").status == status).then_some(()));
-    assert!(became.is_some(), "{:?} where {status} is wanted", site.get("shop.test", "/"));
-    assert!((0..3).all(|_| site.get("shop.test", "/").status == status));
-}
-
-fn shop() -> (Site, Server) {
-    let site = Site::new();
-    let server = Server::tls("shop", site.leaf().server(&["http/1.1"]));
-    site.tls_backend("shop", server.port);
-    (site, server)
+    counts(&proxy, reason);
+    counts(&proxy, "TrustRevoked");
 }

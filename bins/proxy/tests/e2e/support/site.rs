@@ -10,12 +10,14 @@ use rustls::ClientConfig;
 use tempfile::TempDir;
 
 use super::{
-    Stack,
+    PATIENCE, Stack,
     certificates::{Authority, Leaf},
     client::Client,
     curl::{self, Curled},
     manifests, ports,
     proxy::Proxy,
+    server::Server,
+    within,
 };
 
 /// The name on the certificates of well-behaved backends.
@@ -78,6 +80,14 @@ impl Site {
         site
     }
 
+    /// A site whose host `shop.test` leads to a backend that the policy accepts, which speaks HTTP/1.1.
+    pub(crate) fn shop() -> (Self, Server) {
+        let site = Self::new();
+        let server = Server::tls("shop", site.leaf().server(&["http/1.1"]));
+        site.tls_backend("shop", server.port);
+        (site, server)
+    }
+
     /// A folder for whatever is no manifest.
     pub(crate) fn work(&self) -> &Path {
         self.folder.path()
@@ -127,6 +137,13 @@ impl Site {
 
     pub(crate) fn start(&self, stack: Stack) -> Proxy {
         Proxy::start(stack, &self.manifests(), self.work(), &[self.https, self.http])
+    }
+
+    /// Waits until requests to the shop have this status, and stay with it.
+    pub(crate) fn becomes(&self, status: u16) {
+        let became = within(PATIENCE, || (self.get("shop.test", "/").status == status).then_some(()));
+        assert!(became.is_some(), "{:?} where {status} is wanted", self.get("shop.test", "/"));
+        assert!((0..3).all(|_| self.get("shop.test", "/").status == status));
     }
 
     /// `lasthop-proxy check` on the manifests.
