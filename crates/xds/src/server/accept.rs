@@ -20,7 +20,7 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming, body::Body, server::StreamingService};
 use tonic_prost::ProstCodec;
 
@@ -124,8 +124,8 @@ struct Link {
 
 impl StreamingService<DeltaDiscoveryRequest> for Link {
     type Response = DeltaDiscoveryResponse;
-    type ResponseStream = Answers;
-    type Future = Pin<Box<dyn Future<Output = Result<tonic::Response<Answers>, Status>> + Send>>;
+    type ResponseStream = ReceiverStream<session::Answer>;
+    type Future = Pin<Box<dyn Future<Output = Result<tonic::Response<Self::ResponseStream>, Status>> + Send>>;
 
     fn call(&mut self, request: tonic::Request<Streaming<DeltaDiscoveryRequest>>) -> Self::Future {
         let Self { shared, proven } = self.clone();
@@ -135,21 +135,7 @@ impl StreamingService<DeltaDiscoveryRequest> for Link {
             proven.store(true, Ordering::Relaxed);
             let (sender, answers) = mpsc::channel(1);
             tokio::spawn(session::run(shared, account, requests, sender));
-            Ok(tonic::Response::new(Answers(answers)))
+            Ok(tonic::Response::new(ReceiverStream::new(answers)))
         })
-    }
-}
-
-/// What a session sends.
-pub(super) struct Answers(mpsc::Receiver<Result<DeltaDiscoveryResponse, Status>>);
-
-impl Stream for Answers {
-    type Item = Result<DeltaDiscoveryResponse, Status>;
-
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Self::Item>> {
-        self.0.poll_recv(context)
     }
 }

@@ -24,7 +24,8 @@ use crate::{
 /// For the first request on a stream.
 const FIRST: Duration = Duration::from_secs(10);
 
-type Answer = Result<DeltaDiscoveryResponse, Status>;
+/// What a session sends.
+pub(super) type Answer = Result<DeltaDiscoveryResponse, Status>;
 
 /// Whose token came with the request.
 pub(super) async fn authenticate(shared: &Shared, metadata: &MetadataMap) -> Result<ObjectName, Status> {
