@@ -9,7 +9,7 @@ use lasthop_tls_verify::ContentId;
 use crate::{
     discovery,
     kind::{Kind, hex_bytes},
-    wire::{Blob, encode_backend, encode_listener, encode_plain},
+    wire::{Named, encode_backend, encode_listener, encode_plain},
 };
 
 /// A resource, encoded once for all proxies.
@@ -21,11 +21,11 @@ pub(super) struct Entry {
     kind: Kind,
     body: Bytes,
     /// What it refers to.
-    pub(super) blobs: Vec<Blob>,
+    pub(super) blobs: Vec<Named>,
 }
 
 impl Entry {
-    fn new(kind: Kind, name: Arc<str>, (body, blobs): (Bytes, Vec<Blob>)) -> Arc<Self> {
+    fn new(kind: Kind, name: Arc<str>, (body, blobs): (Bytes, Vec<Named>)) -> Arc<Self> {
         let id = ContentId::of(&body);
         // Half of it tells versions apart.
         let version = hex_bytes(id.as_bytes().split_at(16).0);
@@ -56,8 +56,8 @@ impl Entry {
         )
     }
 
-    pub(super) fn blob(blob: &Blob) -> Arc<Self> {
-        Self::new(blob.kind(), blob.name(), (blob.encode(), Vec::new()))
+    pub(super) fn blob(Named { name, blob }: &Named) -> Arc<Self> {
+        Self::new(blob.kind(), name.clone(), (blob.encode(), Vec::new()))
     }
 
     pub(super) fn to_resource(&self) -> discovery::Resource {

@@ -68,18 +68,18 @@ impl Shelf {
     pub(super) fn put(
         &mut self,
         entry: Arc<Entry>,
-        mut blob_of: impl FnMut(&crate::wire::Blob) -> Arc<Entry>,
+        mut blob_of: impl FnMut(&crate::wire::Named) -> Arc<Entry>,
     ) {
         if self.entries.get(&entry.name).is_some_and(|old| old.version == entry.version) {
             return;
         }
         for blob in &entry.blobs {
-            let name = blob.name();
+            let name = &blob.name;
             let count = self.references.entry(name.clone()).or_insert(0);
             *count += 1;
             if *count == 1 {
                 self.entries.insert(name.clone(), blob_of(blob));
-                self.changing.insert(name);
+                self.changing.insert(name.clone());
             }
         }
         self.changing.insert(entry.name.clone());
@@ -97,13 +97,13 @@ impl Shelf {
 
     fn release(&mut self, entry: Option<Arc<Entry>>) {
         for blob in entry.iter().flat_map(|entry| &entry.blobs) {
-            let name = blob.name();
-            let Some(count) = self.references.get_mut(&name) else { continue };
+            let name = &blob.name;
+            let Some(count) = self.references.get_mut(name) else { continue };
             *count -= 1;
             if *count == 0 {
-                self.references.remove(&name);
-                self.entries.remove(&name);
-                self.changing.insert(name);
+                self.references.remove(name);
+                self.entries.remove(name);
+                self.changing.insert(name.clone());
             }
         }
     }

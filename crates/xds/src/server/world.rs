@@ -8,7 +8,7 @@ use std::{
 use lasthop_dataplane_api::{EndpointSet, EndpointsKey, ListenerKey, ObjectName, Report, Update};
 
 use super::{entry::Entry, shelf::Shelf};
-use crate::{kind::Kind, wire::Blob};
+use crate::{kind::Kind, wire::Named};
 
 /// The state behind the server's lock. Nothing in here waits.
 #[derive(Debug, Default)]
@@ -58,7 +58,7 @@ impl World {
         let Prepared { update, listeners, others } = prepared;
         self.version = update.version;
         let blobs = &mut self.blobs;
-        let mut blob_of = |blob: &Blob| shared(blobs, blob);
+        let mut blob_of = |blob: &Named| shared(blobs, blob);
         for (key, entry) in listeners {
             let shelf = self.shelves.entry(key.gateway.clone()).or_default();
             match entry {
@@ -149,13 +149,12 @@ impl World {
     }
 }
 
-fn shared(blobs: &mut HashMap<Arc<str>, Weak<Entry>>, blob: &Blob) -> Arc<Entry> {
-    let name = blob.name();
-    if let Some(entry) = blobs.get(&name).and_then(Weak::upgrade) {
+fn shared(blobs: &mut HashMap<Arc<str>, Weak<Entry>>, blob: &Named) -> Arc<Entry> {
+    if let Some(entry) = blobs.get(&blob.name).and_then(Weak::upgrade) {
         return entry;
     }
     let entry = Entry::blob(blob);
-    blobs.insert(name, Arc::downgrade(&entry));
+    blobs.insert(blob.name.clone(), Arc::downgrade(&entry));
     entry
 }
 

@@ -10,7 +10,7 @@ use lasthop_dataplane_api::{
 use lasthop_tls_verify::{Identity, PeerRequirements, SpkiPin, VerifyMode};
 use serde::{Deserialize, Serialize};
 
-use super::{Blob, Blobs, DecodeError, decode_plain, encode_plain};
+use super::{Blob, Blobs, DecodeError, Named, blob::refer, decode_plain, encode_plain};
 use crate::kind::hex;
 
 #[derive(Serialize, Deserialize)]
@@ -80,7 +80,7 @@ enum WireSni {
 }
 
 /// The bytes of a backend, and what it refers to.
-pub(crate) fn encode_backend(backend: &Backend) -> (Bytes, Vec<Blob>) {
+pub(crate) fn encode_backend(backend: &Backend) -> (Bytes, Vec<Named>) {
     let Backend { key, protocol, tls, proxy_protocol } = backend;
     let mut blobs = Vec::new();
     let tls = match tls {
@@ -103,7 +103,7 @@ pub(crate) fn decode_backend(bytes: &[u8], blobs: &Blobs) -> Result<Backend, Dec
     Ok(Backend { key, protocol, tls, proxy_protocol })
 }
 
-fn encode_policy(policy: &UpstreamTlsPolicy, blobs: &mut Vec<Blob>) -> WirePolicy {
+fn encode_policy(policy: &UpstreamTlsPolicy, blobs: &mut Vec<Named>) -> WirePolicy {
     let UpstreamTlsSettings {
         peer,
         sni,
@@ -173,7 +173,7 @@ fn decode_policy(wire: WirePolicy, blobs: &Blobs) -> Result<UpstreamTlsPolicy, D
     if hex(&policy.id().content()) == id { Ok(policy) } else { Err(DecodeError::WrongId(id)) }
 }
 
-fn encode_peer(peer: &PeerRequirements, blobs: &mut Vec<Blob>) -> WirePeer {
+fn encode_peer(peer: &PeerRequirements, blobs: &mut Vec<Named>) -> WirePeer {
     let PeerRequirements { anchors, identities, required, mode, pins, crls, max_depth } = peer;
     let names = |identities: &[Identity]| {
         let one = |identity: &Identity| match identity {
@@ -221,10 +221,4 @@ fn decode_peer(wire: WirePeer, blobs: &Blobs) -> Result<PeerRequirements, Decode
         crls: crls.iter().map(|id| blobs.crl(id)).collect::<Result<_, _>>()?,
         max_depth,
     })
-}
-
-fn refer(blob: Blob, blobs: &mut Vec<Blob>) -> String {
-    let id = blob.id();
-    blobs.push(blob);
-    id
 }

@@ -20,6 +20,13 @@ pub(crate) enum Blob {
     Crl(Arc<[u8]>),
 }
 
+/// One of them with its name: to name a revocation list, it has to be hashed.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    pub(crate) name: Arc<str>,
+    pub(crate) blob: Blob,
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WireAnchors {
@@ -66,10 +73,6 @@ impl Blob {
         }
     }
 
-    pub(crate) fn name(&self) -> Arc<str> {
-        self.kind().name(&self.id())
-    }
-
     pub(crate) fn encode(&self) -> Bytes {
         match self {
             Self::Anchors(anchors) => {
@@ -92,6 +95,13 @@ impl Blob {
             Self::Crl(der) => encode_plain(&WireCrl { der: STANDARD.encode(der) }),
         }
     }
+}
+
+/// Notes that a resource refers to one, and gives its id.
+pub(super) fn refer(blob: Blob, blobs: &mut Vec<Named>) -> String {
+    let id = blob.id();
+    blobs.push(Named { name: blob.kind().name(&id), blob });
+    id
 }
 
 /// What a proxy has of them, by name.

@@ -8,7 +8,7 @@ use lasthop_dataplane_api::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Blob, Blobs, DecodeError, decode_plain, encode_plain};
+use super::{Blob, Blobs, DecodeError, Named, blob::refer, decode_plain, encode_plain};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,18 +37,16 @@ struct WireValidation {
 }
 
 /// The bytes of a listener, and what it refers to.
-pub(crate) fn encode_listener(listener: &Listener) -> (Bytes, Vec<Blob>) {
+pub(crate) fn encode_listener(listener: &Listener) -> (Bytes, Vec<Named>) {
     let Listener { key, port, addresses, protocol, hostname, tls, proxy_protocol } = listener;
     let mut blobs = Vec::new();
-    let mut refer = |blob: Blob| {
-        let id = blob.id();
-        blobs.push(blob);
-        id
-    };
     let tls = tls.as_ref().map(|ListenerTls { certificates, client_validation }| WireTls {
-        certificates: certificates.iter().map(|one| refer(Blob::Certificate(one.clone()))).collect(),
+        certificates: certificates
+            .iter()
+            .map(|one| refer(Blob::Certificate(one.clone()), &mut blobs))
+            .collect(),
         client_validation: client_validation.as_ref().map(|ClientValidation { anchors, mode }| {
-            WireValidation { anchors: refer(Blob::Anchors(anchors.clone())), mode: *mode }
+            WireValidation { anchors: refer(Blob::Anchors(anchors.clone()), &mut blobs), mode: *mode }
         }),
     });
     let wire = WireListener {

@@ -19,7 +19,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 pub(crate) use backend::{decode_backend, encode_backend};
-pub(crate) use blob::{Blob, Blobs};
+pub(crate) use blob::{Blob, Blobs, Named};
 pub(crate) use listener::{decode_listener, encode_listener};
 
 /// Why a resource cannot be read.

@@ -355,12 +355,11 @@ fn backend() -> impl Strategy<Value = Backend> {
 }
 
 /// As a proxy would get them.
-fn received(sent: &[Blob]) -> Blobs {
+fn received(sent: &[Named]) -> Blobs {
     let mut blobs = Blobs::default();
-    for blob in sent {
-        let name = blob.name();
-        let (kind, id) = Kind::of_name(&name).unwrap();
-        blobs.insert(&name, Blobs::read(kind, id, &blob.encode()).unwrap());
+    for Named { name, blob } in sent {
+        let (kind, id) = Kind::of_name(name).unwrap();
+        blobs.insert(name, Blobs::read(kind, id, &blob.encode()).unwrap());
     }
     blobs
 }

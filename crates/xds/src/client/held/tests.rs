@@ -7,7 +7,7 @@ use lasthop_tls_verify::{Identity, PeerRequirements, TrustAnchors};
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::*;
-use crate::wire::{Blob, encode_backend, encode_plain};
+use crate::wire::{Named, encode_backend, encode_plain};
 
 fn rule(name: &str) -> HttpRule {
     let route = RouteKey { kind: RouteKind::HTTPRoute, object: ObjectName::new("n", name) };
@@ -55,7 +55,7 @@ fn rule_resource(name: &str) -> Resource {
 fn backend_resources(backend: &Backend) -> Vec<Resource> {
     let (bytes, blobs) = encode_backend(backend);
     // What others refer to comes last, to show that the order does not matter.
-    let blobs = blobs.iter().map(|blob: &Blob| resource(blob.kind(), &blob.id(), blob.encode()));
+    let blobs = blobs.iter().map(|Named { blob, .. }| resource(blob.kind(), &blob.id(), blob.encode()));
     [resource(Kind::Backend, &backend.key, bytes)].into_iter().chain(blobs).collect()
 }
 

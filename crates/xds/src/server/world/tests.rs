@@ -87,7 +87,7 @@ fn a_secret_goes_when_nobody_names_it_any_more() {
     let generation = world.shelf(&gateway("a")).generation();
     apply(&mut world, update(listener("a", &new)));
     let change = world.shelf(&gateway("a")).since(generation).unwrap();
-    let old_name = Blob::Certificate(old.clone()).name();
+    let old_name = Kind::Certificate.name(&crate::kind::hex(&old.id()));
     assert_eq!(change.removed, [old_name]);
     assert_eq!(change.changed.len(), 2);
     drop(change);
