@@ -15,7 +15,8 @@ use lasthop_runtime::{
     settings::{Flags, Settings},
     source::Problem,
 };
-use pki_types::UnixTime;
+use lasthop_tls_verify::{PeerRequirements, TlsError, Verifier};
+use pki_types::{CertificateDer, UnixTime};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -136,6 +137,16 @@ impl Probed {
         let problems = self.problems.iter().filter(|problem| problem.refuses()).count();
         endpoints + others + problems
     }
+}
+
+/// Whether a chain is accepted under these requirements, and if not, why.
+fn verify(
+    requirements: PeerRequirements,
+    chain: &[CertificateDer<'_>],
+    now: UnixTime,
+) -> Result<(), TlsError> {
+    let verifier = Verifier::new(requirements).map_err(|error| TlsError::Local(error.to_string()))?;
+    verifier.verify_server(chain, now).map(|_| ())
 }
 
 /// A reason in words.

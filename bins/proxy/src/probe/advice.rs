@@ -9,12 +9,10 @@ use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lasthop_dataplane_api::{FailureReason, TlsVersion};
-use lasthop_tls_verify::{
-    CertificateSummary, PeerRequirements, TlsError, TrustAnchors, Verifier, VerifyMode,
-};
+use lasthop_tls_verify::{CertificateSummary, PeerRequirements, TlsError, TrustAnchors};
 use pki_types::{CertificateDer, UnixTime};
 
-use super::{Outcome, Target, certificate};
+use super::{Outcome, Target, certificate, verify};
 
 /// What is said about an endpoint beside its verdict.
 #[derive(Debug, Default, PartialEq)]
@@ -166,8 +164,7 @@ impl Case<'_> {
 
     /// Whether the chain would be accepted under other requirements, and if not, why.
     fn verify(&self, requirements: PeerRequirements) -> Result<(), TlsError> {
-        let verifier = Verifier::new(requirements).map_err(|error| TlsError::Local(error.to_string()))?;
-        verifier.verify_server(self.chain, self.now).map(|_| ())
+        verify(requirements, self.chain, self.now)
     }
 
     fn pins(&self) -> Vec<String> {
@@ -322,12 +319,12 @@ impl Case<'_> {
         }]
     }
 
-    /// What the verifier says about the chain if this certificate were a CA of the policy.
-    fn if_trusted(&self, anchor: &CertificateDer<'static>, mode: VerifyMode) -> Result<(), TlsError> {
+    /// What the policy would require if this certificate were its CA.
+    fn trusting(&self, anchor: &CertificateDer<'static>) -> Result<PeerRequirements, TlsError> {
         let peer = &self.target.policy.settings().peer;
         let (anchors, _) = TrustAnchors::from_der(vec![anchor.clone()])
             .map_err(|error| TlsError::BadCertificate(error.to_string()))?;
-        self.verify(PeerRequirements { anchors: Arc::new(anchors), mode, ..peer.clone() })
+        Ok(PeerRequirements { anchors: Arc::new(anchors), ..peer.clone() })
     }
 }
 

@@ -3,13 +3,11 @@
 use std::{fs, io, path::Path, sync::Arc};
 
 use lasthop_dataplane_api::{FailureReason, UpstreamTlsPolicy};
-use lasthop_tls_verify::{
-    AnchorError, PeerRequirements, SkippedCertificate, TlsError, TrustAnchors, Verifier,
-};
+use lasthop_tls_verify::{AnchorError, PeerRequirements, SkippedCertificate, TlsError, TrustAnchors};
 use lasthop_translator::HopPolicy;
 use pki_types::UnixTime;
 
-use super::{Outcome, Target, shown};
+use super::{Outcome, Target, shown, verify};
 
 /// A new bundle.
 pub(super) struct Bundle {
@@ -62,10 +60,7 @@ impl Bundle {
         }
         let peer = &target.policy.settings().peer;
         let changed = PeerRequirements { anchors: self.anchors.clone(), ..peer.clone() };
-        let verdict = |requirements: PeerRequirements| {
-            let verifier = Verifier::new(requirements).map_err(|error| TlsError::Local(error.to_string()))?;
-            verifier.verify_server(&outcome.chain, now).map(|_| ())
-        };
+        let verdict = |requirements| verify(requirements, &outcome.chain, now);
         Comparison {
             old: Some(verdict(peer.clone())),
             new: Some(verdict(changed).map_err(FailureReason::UpstreamTls)),

@@ -1,7 +1,5 @@
 //! A chain that ends at none of the policy's CAs.
 
-use std::sync::Arc;
-
 use lasthop_tls_verify::{CertificateSummary, PeerRequirements, TlsError, VerifyMode};
 use pki_types::CertificateDer;
 
@@ -13,14 +11,10 @@ impl Case<'_> {
         let Some((top, certificate)) = self.top() else { return Vec::new() };
         let mut remedies = vec![self.missing(top)];
         remedies.extend(self.by_system(system));
-        match self.if_trusted(certificate, self.target.policy.settings().peer.mode) {
+        let Ok(trusting) = self.trusting(certificate) else { return remedies };
+        match self.verify(trusting.clone()) {
             Err(TlsError::NameMismatch { .. }) => {
-                let peer = &self.target.policy.settings().peer;
-                let anchors = lasthop_tls_verify::TrustAnchors::from_der(vec![certificate.clone()]);
-                if let Ok((anchors, _)) = anchors {
-                    let changed = PeerRequirements { anchors: Arc::new(anchors), ..peer.clone() };
-                    remedies.extend(self.names(&changed).into_iter().map(|name| format!("and {name}")));
-                }
+                remedies.extend(self.names(&trusting).into_iter().map(|name| format!("and {name}")));
             }
             Err(TlsError::Expired | TlsError::NotYetValid) => {
                 remedies.extend(self.dates().into_iter().map(|dates| format!("and {dates}")));
@@ -37,7 +31,7 @@ impl Case<'_> {
         let namesake = self.top().is_some_and(|(top, certificate)| {
             peer.anchors.subjects().any(|subject| subject == top.issuer_der)
                 && is_bad(self.verify(peer.clone()))
-                && !is_bad(self.if_trusted(certificate, peer.mode))
+                && !is_bad(self.trusting(certificate).and_then(|trusting| self.verify(trusting)))
         });
         match namesake {
             true => self.untrusted(system),

@@ -86,8 +86,8 @@ fn judged(
 ) -> (String, String) {
     let target = target(settings);
     let now = UnixTime::now();
-    let verifier = Verifier::new(target.policy.settings().peer.clone()).unwrap();
-    let error = verifier.verify_server(&chain, now).expect_err("the policy refuses it");
+    let error =
+        verify(target.policy.settings().peer.clone(), &chain, now).expect_err("the policy refuses it");
     let reason = error.reason().to_owned();
     let outcome = Outcome { failure: Some(FailureReason::UpstreamTls(error)), chain, ..Outcome::default() };
     let advice =
