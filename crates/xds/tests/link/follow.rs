@@ -12,8 +12,8 @@ use tokio::{
 };
 
 use crate::support::{
-    Controller, Proxy, add, authority, backend, bound, certificate, endpoints, furnish, gateway, part, same,
-    until,
+    Controller, Proxy, add, authority, backend, bound, certificate, endpoints, furnish, furnished, gateway,
+    part, same, until,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,11 +70,7 @@ async fn proxies_get_their_own_gateway_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_keeps_what_it_has_and_comes_back() {
-    let authority = authority();
-    let mut controller = Controller::start(&authority).await;
-    let a = gateway("a");
-    let (key, anchors) = certificate("a.example.com");
-    controller.set(|snapshot| furnish(snapshot, &a, &key, &anchors)).await;
+    let (authority, controller, a, anchors) = furnished().await;
     let mut proxy = Proxy::start(controller.address, &authority, &a);
     proxy.has(&controller.snapshot).await;
     let address = controller.address;
@@ -177,11 +173,7 @@ async fn a_renewed_token_and_bundle_are_read_anew() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_dies_silently_is_replaced() {
     // A way between the two that can be cut without a word.
-    let authority = authority();
-    let mut controller = Controller::start(&authority).await;
-    let a = gateway("a");
-    let (key, anchors) = certificate("a.example.com");
-    controller.set(|snapshot| furnish(snapshot, &a, &key, &anchors)).await;
+    let (authority, mut controller, a, _) = furnished().await;
     let way = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = way.local_addr().unwrap();
     let to = controller.address;

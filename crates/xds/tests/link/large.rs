@@ -2,26 +2,25 @@
 
 use std::time::{Duration, Instant};
 
-use lasthop_dataplane_api::RuleKey;
+use lasthop_dataplane_api::{ObjectName, RuleKey, Snapshot};
 
-use crate::support::{
-    Controller, Proxy, account, add, authority, bound, certificate, furnish, gateway, rule, until,
-};
+use crate::support::{Controller, Proxy, account, add, authority, bound, furnished, gateway, rule, until};
+
+/// A Gateway with so many rules more, and a proxy that has them.
+async fn with_rules(number: usize) -> (Controller, ObjectName, Proxy) {
+    let (authority, mut controller, a, anchors) = furnished().await;
+    let more = |snapshot: &mut Snapshot| {
+        (0..number).for_each(|n| add(snapshot, &a, &format!("route-{n}"), Some(&anchors)));
+    };
+    controller.set(more).await;
+    let mut proxy = Proxy::start(controller.address, &authority, &a);
+    proxy.has(&controller.snapshot).await;
+    (controller, a, proxy)
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_thousand_rules_arrive_and_one_of_them_changes() {
-    let authority = authority();
-    let mut controller = Controller::start(&authority).await;
-    let a = gateway("a");
-    let (key, anchors) = certificate("a.example.com");
-    controller
-        .set(|snapshot| {
-            furnish(snapshot, &a, &key, &anchors);
-            (0..5000).for_each(|n| add(snapshot, &a, &format!("route-{n}"), Some(&anchors)));
-        })
-        .await;
-    let mut proxy = Proxy::start(controller.address, &authority, &a);
-    proxy.has(&controller.snapshot).await;
+    let (mut controller, a, mut proxy) = with_rules(5000).await;
     assert_eq!(proxy.applied(), 1);
     let changed = rule(&a, "route-77", "route-78");
     controller.set(|snapshot| drop(snapshot.http_rules.insert(changed.key.clone(), changed))).await;
@@ -99,18 +98,7 @@ async fn a_proxy_far_behind_starts_over() {
 /// From the call on the server to the moment the proxy's dataplane has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_is_there_at_once() {
-    let authority = authority();
-    let mut controller = Controller::start(&authority).await;
-    let a = gateway("a");
-    let (key, anchors) = certificate("a.example.com");
-    controller
-        .set(|snapshot| {
-            furnish(snapshot, &a, &key, &anchors);
-            (0..1000).for_each(|n| add(snapshot, &a, &format!("route-{n}"), Some(&anchors)));
-        })
-        .await;
-    let mut proxy = Proxy::start(controller.address, &authority, &a);
-    proxy.has(&controller.snapshot).await;
+    let (mut controller, a, mut proxy) = with_rules(1000).await;
     let mut times = Vec::new();
     for n in 0..200 {
         let changed = rule(&a, "route-77", &format!("route-{n}"));

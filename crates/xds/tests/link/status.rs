@@ -11,8 +11,8 @@ use std::{
 use lasthop_dataplane_api::{ListenerState, Refusal, Report};
 
 use crate::support::{
-    Answers, Controller, Proxy, account, add, authority, backend_key, bound, certificate, furnish, gateway,
-    listener, listener_key, until,
+    Answers, Controller, Proxy, account, add, backend_key, bound, certificate, furnished, listener,
+    listener_key, until,
 };
 
 fn failed() -> Answers {
@@ -37,11 +37,7 @@ fn is_bound(report: &Report) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listener_serves_once_one_proxy_said_so() {
-    let authority = authority();
-    let mut controller = Controller::start(&authority).await;
-    let a = gateway("a");
-    let (key, anchors) = certificate("a.example.com");
-    controller.set(|snapshot| furnish(snapshot, &a, &key, &anchors)).await;
+    let (authority, mut controller, a, _) = furnished().await;
     controller.is_silent().await;
     let token = account(&a).to_string();
     let _bad = Proxy::with(controller.address, &authority, &a, &token, failed(), Duration::ZERO);
@@ -59,12 +55,8 @@ async fn a_listener_serves_once_one_proxy_said_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_listener_is_said_to_serve_again() {
-    let authority = authority();
-    let mut controller = Controller::start(&authority).await;
-    let a = gateway("a");
-    let (key, anchors) = certificate("a.example.com");
+    let (authority, mut controller, a, _) = furnished().await;
     let (renewed, _) = certificate("a.example.com");
-    controller.set(|snapshot| furnish(snapshot, &a, &key, &anchors)).await;
     // A dataplane that has nothing to say about a listener that only shows another certificate.
     let first = AtomicBool::new(true);
     let answers: Answers = Arc::new(move |update| match first.swap(false, Ordering::SeqCst) {
@@ -82,11 +74,7 @@ async fn a_changed_listener_is_said_to_serve_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_controller_hears_what_serves_already() {
-    let authority = authority();
-    let mut controller = Controller::start(&authority).await;
-    let a = gateway("a");
-    let (key, anchors) = certificate("a.example.com");
-    controller.set(|snapshot| furnish(snapshot, &a, &key, &anchors)).await;
+    let (authority, controller, a, _) = furnished().await;
     let mut proxy = Proxy::start(controller.address, &authority, &a);
     assert!(is_bound(&controller.word().await));
     let address = controller.address;
@@ -101,11 +89,7 @@ async fn a_new_controller_hears_what_serves_already() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backend_that_a_proxy_refuses_is_told() {
-    let authority = authority();
-    let mut controller = Controller::start(&authority).await;
-    let a = gateway("a");
-    let (key, anchors) = certificate("a.example.com");
-    controller.set(|snapshot| furnish(snapshot, &a, &key, &anchors)).await;
+    let (authority, controller, a, _) = furnished().await;
     let refusal =
         Refusal { reason: "Invalid".into(), message: "no such group".into(), policy: "apps/policy".into() };
     let said = refusal.clone();
@@ -122,11 +106,7 @@ async fn a_backend_that_a_proxy_refuses_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_that_is_refused_is_told_and_changes_nothing() {
-    let authority = authority();
-    let mut controller = Controller::start(&authority).await;
-    let a = gateway("a");
-    let (key, anchors) = certificate("a.example.com");
-    controller.set(|snapshot| furnish(snapshot, &a, &key, &anchors)).await;
+    let (authority, mut controller, a, _) = furnished().await;
     let mut proxy = Proxy::start(controller.address, &authority, &a);
     assert!(is_bound(&controller.word().await));
     let good = controller.snapshot.clone();
@@ -158,11 +138,7 @@ async fn an_update_that_is_refused_is_told_and_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxys_words_are_bounded_and_printable() {
-    let authority = authority();
-    let mut controller = Controller::start(&authority).await;
-    let a = gateway("a");
-    let (key, anchors) = certificate("a.example.com");
-    controller.set(|snapshot| furnish(snapshot, &a, &key, &anchors)).await;
+    let (authority, controller, a, _) = furnished().await;
     let long: Arc<str> = "\u{1b}x\n".repeat(5000).into();
     let answers: Answers = Arc::new(move |update| Report {
         version: update.version,

@@ -333,6 +333,16 @@ pub(crate) fn furnish(
     add(snapshot, gateway, "shop", Some(trusted));
 }
 
+/// A controller with such a Gateway, `a`, and the anchors that its backend is trusted by.
+pub(crate) async fn furnished() -> (Authority, Controller, ObjectName, Arc<TrustAnchors>) {
+    let authority = authority();
+    let mut controller = Controller::start(&authority).await;
+    let a = gateway("a");
+    let (key, anchors) = certificate("a.example.com");
+    controller.set(|snapshot| furnish(snapshot, &a, &key, &anchors)).await;
+    (authority, controller, a, anchors)
+}
+
 /// Puts a route there with a backend of its name and the backend's endpoints.
 pub(crate) fn add(
     snapshot: &mut Snapshot,
