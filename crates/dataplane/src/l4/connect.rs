@@ -5,14 +5,10 @@
 use std::{net::SocketAddr, pin::pin, rc::Rc};
 
 use lasthop_dataplane_api::FailureReason;
-use lasthop_tls_verify::Retry;
 use smallvec::SmallVec;
 
 use super::{proxy_protocol, session::Session};
-use crate::{
-    proxy::is_upstream,
-    upstream::{Attempt, Dial, Dialled, Endpoint, InFlight, UpstreamBackend, dial, race},
-};
+use crate::upstream::{Attempt, Dial, Dialled, Endpoint, InFlight, UpstreamBackend, dial, is_in_vain, race};
 
 /// A connection to a backend, counted with its endpoint.
 pub(super) struct Upstream {
@@ -30,20 +26,15 @@ pub(super) async fn connect(session: &mut Session) -> Result<(Upstream, Rc<Upstr
         name.answered(worker.limits.connect_timeout).await;
     }
     let mut last = None;
-    let count = |backend: &UpstreamBackend, reason: &FailureReason| {
-        if is_upstream(reason) {
-            backend.counters.failures.count(reason.name());
-        }
-    };
     loop {
         if backend.is_revoked() || backend.is_forsaken() {
-            backend = successor(session, &backend).inspect_err(|reason| count(&backend, reason))?;
+            backend = successor(session, &backend).inspect_err(|reason| backend.count_failure(reason))?;
             tried.clear();
         }
         let Some(mut endpoint) = backend.pick(&tried) else {
             return Err(last.unwrap_or_else(|| {
                 let reason = backend.without_endpoint();
-                count(&backend, &reason);
+                backend.count_failure(&reason);
                 reason
             }));
         };
@@ -78,11 +69,9 @@ pub(super) async fn connect(session: &mut Session) -> Result<(Upstream, Rc<Upstr
                 return Ok((Upstream { wire, _open: open, _in_flight: in_flight }, backend));
             }
             Some(Err(reason)) => {
-                count(&backend, &reason);
+                backend.count_failure(&reason);
                 tried.push(endpoint.address);
-                let in_vain =
-                    matches!(&reason, FailureReason::UpstreamTls(error) if error.retry() == Retry::Never);
-                if in_vain || tried.len() >= worker.limits.connect_attempts as usize {
+                if is_in_vain(&reason) || tried.len() >= worker.limits.connect_attempts as usize {
                     return Err(reason);
                 }
                 last = Some(reason);

@@ -56,12 +56,7 @@ pub(super) async fn serve(mut session: Session, rule: Option<Rc<RuleView>>, mut 
             (reason, Some((&mut client, error)))
         }
     };
-    match reason {
-        FailureReason::UpstreamTls(_) | FailureReason::UpstreamReset | FailureReason::TrustRevoked => {
-            backend.counters.failures.count(reason.name());
-        }
-        _ => {}
-    }
+    backend.count_failure(&reason);
     session.note(reason);
     match broken {
         // Whoever is left is told in kind: a reset, or an end without close_notify.
@@ -87,7 +82,7 @@ fn choose(session: &mut Session) -> Result<(), FailureReason> {
     let backend = session.form_of(backend);
     session.set_backend(backend.clone());
     if backend.hop.refuses_streams() {
-        backend.counters.failures.count(FailureReason::PolicyRefused.name());
+        backend.count_failure(&FailureReason::PolicyRefused);
         return Err(FailureReason::PolicyRefused);
     }
     Ok(())

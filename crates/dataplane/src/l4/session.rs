@@ -13,8 +13,7 @@ use lasthop_tls_backends::PeerInfo;
 use super::rules::RuleView;
 use crate::{
     downstream::ClientConnection,
-    proxy::is_upstream,
-    upstream::UpstreamBackend,
+    upstream::{UpstreamBackend, is_upstream},
     worker::{ListenerView, Worker},
 };
 

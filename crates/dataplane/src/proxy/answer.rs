@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{
     RequestBody,
     attempt::Route,
-    exchange::{Exchange, is_upstream},
+    exchange::Exchange,
     failure,
     grpc::{self, Dialect},
     mirror,
@@ -225,7 +225,7 @@ impl Exchange {
             FilterOutcome::Invalid => return Err(FailureReason::InvalidFilter),
         }
         if matches!(backend.hop, Hop::Refused) {
-            backend.counters.failures.count(FailureReason::PolicyRefused.name());
+            backend.count_failure(&FailureReason::PolicyRefused);
             return Err(FailureReason::PolicyRefused);
         }
         let want = backend.want(self.needs_http2(rule), client_upgrade.is_some());
@@ -246,7 +246,7 @@ impl Exchange {
             let idle = Idle { deadline: &idle, client: &connection };
             let mut forward = pin!(retry::forward(route, &rule.source, &mut self.trace, &idle, outgoing));
             retry::within(until, forward.as_mut()).await.unwrap_or_else(|| {
-                backend.counters.failures.count(FailureReason::RequestTimeout.name());
+                backend.count_failure(&FailureReason::RequestTimeout);
                 Err(FailureReason::RequestTimeout)
             })?
         };
@@ -323,8 +323,8 @@ impl Exchange {
         let limits = HeaderLimits::from(&self.connection.worker.limits);
         if let Err(violation) = hygiene::check_response(&parts, client_upgrade.is_some(), limits) {
             tracing::debug!(detail = violation.detail, "the backend's response breaks the protocol");
-            if let Some(backend) = self.backend.as_ref().filter(|_| is_upstream(&violation.reason)) {
-                backend.counters.failures.count(violation.reason.name());
+            if let Some(backend) = &self.backend {
+                backend.count_failure(&violation.reason);
             }
             return Err(violation.reason);
         }

@@ -8,14 +8,15 @@ use std::{net::SocketAddr, pin::pin, rc::Rc, time::Instant};
 use http::Response;
 use hyper::body::Incoming;
 use lasthop_dataplane_api::FailureReason;
-use lasthop_tls_verify::Retry;
 use smallvec::SmallVec;
 
 use super::{exchange::Trace, outgoing::Outgoing, token::Authorization};
 use crate::{
     hygiene::{UpstreamForm, to_upstream},
     l4::proxy_header,
-    upstream::{Acquire, Attempt, Endpoint, Hop, Lease, Progress, UpstreamBackend, Want, acquire, race},
+    upstream::{
+        Acquire, Attempt, Endpoint, Hop, Lease, Progress, UpstreamBackend, Want, acquire, is_in_vain, race,
+    },
     worker::Worker,
 };
 
@@ -192,8 +193,7 @@ impl Search<'_> {
     fn next(&mut self, failed: &Endpoint, reason: FailureReason) -> Result<Rc<Endpoint>, FailureReason> {
         let reason = self.count(reason);
         self.tried.push(failed.address);
-        let in_vain = matches!(&reason, FailureReason::UpstreamTls(error) if error.retry() == Retry::Never);
-        if in_vain
+        if is_in_vain(&reason)
             || self.route.once
             || self.tried.len() >= self.route.worker.limits.connect_attempts as usize
         {
@@ -203,9 +203,7 @@ impl Search<'_> {
     }
 
     fn count(&self, reason: FailureReason) -> FailureReason {
-        if super::exchange::is_upstream(&reason) {
-            self.backend.counters.failures.count(reason.name());
-        }
+        self.backend.count_failure(&reason);
         reason
     }
 }

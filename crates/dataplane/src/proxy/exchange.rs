@@ -15,7 +15,7 @@ use crate::{
     hygiene::HostName,
     metrics::RequestSeries,
     routing::WorkerRule,
-    upstream::{Lease, UpstreamBackend},
+    upstream::{Lease, UpstreamBackend, is_upstream},
     worker::{ListenerView, clock::Deadline},
 };
 
@@ -110,10 +110,8 @@ impl Exchange {
             received.give_up();
         }
         if self.reason.is_none() {
-            if is_upstream(&reason)
-                && let Some(backend) = &self.backend
-            {
-                backend.counters.failures.count(reason.name());
+            if let Some(backend) = &self.backend {
+                backend.count_failure(&reason);
             }
             self.reason = Some(reason);
         }
@@ -187,40 +185,5 @@ fn protocol(version: Version) -> &'static str {
         Version::HTTP_2 => "HTTP/2",
         Version::HTTP_10 => "HTTP/1.0",
         _ => "HTTP/1.1",
-    }
-}
-
-/// Whether a reason is counted with the backend; the others are counted with the listener.
-pub(crate) fn is_upstream(reason: &FailureReason) -> bool {
-    use FailureReason as R;
-    match reason {
-        R::PolicyRefused
-        | R::NoBearerToken
-        | R::NoEndpoint
-        | R::NameNotResolved
-        | R::ConnectFailed
-        | R::ConnectTimeout
-        | R::UpstreamTls(_)
-        | R::UpstreamReset
-        | R::TrustRevoked
-        | R::UpstreamProtocol
-        | R::RequestTimeout
-        | R::BackendTimeout => true,
-        R::NoRoute
-        | R::InvalidBackend
-        | R::InvalidFilter
-        | R::DownstreamTls(_)
-        | R::BadRequest
-        | R::HeadersTooLarge
-        | R::BodyTooLarge
-        | R::ClientTimeout
-        | R::ClientClosed
-        | R::Misdirected
-        | R::Overloaded
-        | R::NotTls
-        | R::ClientHelloTooLarge
-        | R::ProxyProtocol
-        | R::IdleTimeout
-        | R::TooManySessions => false,
     }
 }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::{HeaderMap, request::Parts};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
-use lasthop_dataplane_api::Mirror;
+use lasthop_dataplane_api::{FailureReason, Mirror};
 
 use super::{
     RequestBody,
@@ -53,7 +53,7 @@ pub(super) fn send(
     queue: Option<Rc<MirrorQueue>>,
 ) {
     if matches!(backend.hop, Hop::Refused) {
-        backend.counters.failures.count(lasthop_dataplane_api::FailureReason::PolicyRefused.name());
+        backend.count_failure(&FailureReason::PolicyRefused);
         return;
     }
     let worker = worker.clone();

@@ -16,7 +16,6 @@ mod token;
 mod tunnel;
 
 pub(crate) use answer::{answer, unanswered};
-pub(crate) use exchange::is_upstream;
 pub(crate) use request_body::RequestBody;
 pub(crate) use session::{BackendIdentity, Sessions, identity};
 pub(crate) use token::BearerTokens;

@@ -66,7 +66,7 @@ pub(super) async fn forward(
             let mut attempt = pin!(attempt(route, trace, outgoing));
             let attempt = idle.limit(attempt.as_mut());
             within(until, pin!(attempt)).await.unwrap_or_else(|| {
-                route.backend.counters.failures.count(FailureReason::BackendTimeout.name());
+                route.backend.count_failure(&FailureReason::BackendTimeout);
                 Err(FailureReason::BackendTimeout)
             })
         };

@@ -4,6 +4,7 @@ mod backend;
 mod connect;
 mod connection;
 mod endpoint;
+mod failure;
 mod pool;
 mod race;
 mod revocation;
@@ -12,6 +13,7 @@ pub(crate) use backend::{AlpnChoice, Hop, UpstreamBackend};
 pub(crate) use connect::{Acquire, Dial, Dialled, acquire, dial};
 pub(crate) use connection::{Lease, OpenConnection, Progress};
 pub(crate) use endpoint::{Endpoint, InFlight, TlsHop};
+pub(crate) use failure::{is_in_vain, is_upstream};
 pub(crate) use race::{Attempt, race};
 
 /// The HTTP version a request needs on its way to a backend.

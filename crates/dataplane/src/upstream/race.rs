@@ -7,11 +7,10 @@
 use std::{future::poll_fn, net::SocketAddr, pin::Pin, rc::Rc, task::Poll, time::Duration};
 
 use lasthop_dataplane_api::FailureReason;
-use lasthop_tls_verify::Retry;
 use smallvec::SmallVec;
 use tokio::time::{Instant, sleep};
 
-use super::{Endpoint, UpstreamBackend};
+use super::{Endpoint, UpstreamBackend, is_in_vain};
 
 /// Between two attempts (RFC 8305 §5).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -45,13 +44,11 @@ pub(crate) async fn race<'a, T>(
                     }
                     Poll::Ready(Err(reason)) => {
                         *endpoint = running.remove(at).0;
-                        let in_vain = matches!(&reason,
-                            FailureReason::UpstreamTls(error) if error.retry() == Retry::Never);
                         let next = next(backend, endpoint, &running, tried, most);
-                        if in_vain || (next.is_none() && running.is_empty()) {
+                        if is_in_vain(&reason) || (next.is_none() && running.is_empty()) {
                             return Poll::Ready(Err(reason));
                         }
-                        backend.counters.failures.count(reason.name());
+                        backend.count_failure(&reason);
                         tried.push(endpoint.address);
                         if let Some(next) = next {
                             running.push((next.clone(), connect(next)));

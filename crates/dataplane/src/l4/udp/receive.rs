@@ -18,7 +18,6 @@ use super::{
 };
 use crate::{
     l4::session::Session,
-    proxy::is_upstream,
     wire,
     worker::{ListenerView, Worker, clock},
 };
@@ -143,10 +142,8 @@ fn begin(receiver: &Rc<Receiver>, key: ClientKey, listener: Rc<ListenerView>, da
             }
         }
         Err(reason) => {
-            if is_upstream(&reason)
-                && let Some(backend) = record.backend()
-            {
-                backend.counters.failures.count(reason.name());
+            if let Some(backend) = record.backend() {
+                backend.count_failure(&reason);
             }
             record.note(reason);
             // A flood must not flood the log: of each tick one.

@@ -180,7 +180,7 @@ impl UdpSession {
     /// Notes why it ends, and ends it; its place is free at once.
     pub(super) fn end(&self, reason: Option<FailureReason>) {
         if reason == Some(FailureReason::ConnectFailed) {
-            self.backend.counters.failures.count(FailureReason::ConnectFailed.name());
+            self.backend.count_failure(&FailureReason::ConnectFailed);
             self.endpoint.failed();
         }
         if let Some(reason) = reason {
