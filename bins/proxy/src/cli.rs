@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use lasthop_runtime::settings::{Flags, Span, TlsBackendName};
+use lasthop_runtime::settings::{Flags, Resolvers, Span, TlsBackendName};
 
 /// What `check`, `probe` and `run` answer with when the command line, the settings or the folder cannot be used at all.
 pub(crate) const UNUSABLE: u8 = 2;
@@ -107,8 +107,25 @@ pub(crate) struct ProbeFlags {
     /// How the answer looks: table or json
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub(crate) output: Output,
+    /// DNS resolvers for backends' names, separated by commas [default: those of /etc/resolv.conf]
+    #[arg(long, value_name = "ADDR")]
+    resolver: Option<Resolvers>,
+    /// Let backends' names lead to addresses of this machine or this link
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    resolver_allow_local: Option<bool>,
     #[command(flatten)]
     pub(crate) settings: CheckSettings,
+}
+
+impl From<&ProbeFlags> for Flags {
+    fn from(flags: &ProbeFlags) -> Self {
+        let ProbeFlags { resolver, resolver_allow_local, settings, .. } = flags;
+        Self {
+            resolver: resolver.clone(),
+            resolver_allow_local: *resolver_allow_local,
+            ..Self::from(settings)
+        }
+    }
 }
 
 /// How an answer looks.

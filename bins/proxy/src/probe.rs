@@ -8,8 +8,9 @@ mod plan;
 mod shake;
 mod text;
 
-use std::{path::Path, process::ExitCode, sync::Arc};
+use std::{collections::BTreeSet, path::Path, process::ExitCode, sync::Arc};
 
+use lasthop_dataplane::ResolverOptions;
 use lasthop_dataplane_api::FailureReason;
 use lasthop_runtime::{
     settings::{Flags, Settings},
@@ -17,7 +18,7 @@ use lasthop_runtime::{
 };
 use lasthop_tls_verify::{PeerRequirements, TlsError, Verifier};
 use pki_types::{CertificateDer, UnixTime};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
     check,
@@ -26,7 +27,7 @@ use crate::{
 };
 use advice::Advice;
 use bundle::{Bundle, BundleError, Comparison};
-use plan::{Other, Plan, Target};
+use plan::{Addresses, Other, Plan, Target};
 use shake::Outcome;
 
 /// Why nothing can be probed.
@@ -70,11 +71,14 @@ pub(crate) fn main(flags: &ProbeFlags) -> ExitCode {
 }
 
 fn probe(flags: &ProbeFlags) -> Result<Probed, ProbeError> {
-    let settings = Settings::load(&Flags::from(&flags.settings)).map_err(RunError::from)?;
+    let settings = Settings::load(&Flags::from(flags)).map_err(RunError::from)?;
     let bundle = flags.with_ca.as_deref().map(Bundle::read).transpose()?;
     let translated = check::translate(&settings)?;
-    let Plan { targets, others } = plan::plan(&translated, &plan::resolve);
-    let outcomes = run::runtime().map_err(RunError::from)?.block_on(shake_all(targets, flags));
+    let runtime = run::runtime().map_err(RunError::from)?;
+    let names = plan::names(translated.translator.snapshot());
+    let addresses = runtime.block_on(resolve_all(names, &run::resolver(&settings)));
+    let Plan { targets, others } = plan::plan(&translated, &addresses);
+    let outcomes = runtime.block_on(shake_all(targets, flags));
     let now = UnixTime::now();
     let mut system = advice::SystemStore::default();
     let endpoints = outcomes
@@ -92,6 +96,19 @@ fn probe(flags: &ProbeFlags) -> Result<Probed, ProbeError> {
         })
         .collect();
     Ok(Probed { endpoints, others, problems: translated.problems, bundle })
+}
+
+/// What the dataplane would make of the names.
+async fn resolve_all(names: BTreeSet<Arc<str>>, options: &ResolverOptions) -> Addresses {
+    let mut asking = JoinSet::new();
+    for name in names {
+        let options = options.clone();
+        asking.spawn(async move {
+            let found = lasthop_dataplane::resolve(&options, &name).await;
+            (name, found.map_err(|error| error.to_string()))
+        });
+    }
+    asking.join_all().await.into_iter().collect()
 }
 
 /// All handshakes, so many at a time, in the order of the targets.

@@ -116,6 +116,15 @@ pub(crate) fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
+/// How names of backends are resolved.
+pub(crate) fn resolver(settings: &Settings) -> ResolverOptions {
+    ResolverOptions {
+        servers: settings.resolver.0.clone(),
+        allow_local: settings.resolver_allow_local,
+        max_stale: settings.resolver_max_stale.0,
+    }
+}
+
 /// The key that clients' sessions are sealed with.
 fn session_key(file: &Path) -> Result<SessionKey, RunError> {
     let failed = |why: String| RunError::SessionKey(file.display().to_string(), why);
@@ -170,11 +179,7 @@ impl Proxy {
             limits: limits::limits(&settings.limits, open_files),
             session_key: settings.session_key_file.as_deref().map(session_key).transpose()?,
             bearer_tokens: settings.bearer_token_directory.clone(),
-            resolver: ResolverOptions {
-                servers: settings.resolver.0.clone(),
-                allow_local: settings.resolver_allow_local,
-                max_stale: settings.resolver_max_stale.0,
-            },
+            resolver: resolver(settings),
         };
         let dataplane = Arc::new(NativeDataplane::new(options)?);
         metrics.register(Box::new(dataplane.collector()))?;

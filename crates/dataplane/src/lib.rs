@@ -22,4 +22,4 @@ mod worker;
 pub use control::{NativeDataplane, StartError};
 pub use metrics::NativeCollector;
 pub use options::{Limits, NativeOptions, SessionKey, ShortSessionKey};
-pub use resolve::ResolverOptions;
+pub use resolve::{ResolveError, ResolverOptions, resolve};

@@ -2,8 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
-    net::{SocketAddr, ToSocketAddrs as _},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
@@ -74,16 +73,18 @@ struct Uses {
     hosts: BTreeSet<Option<Arc<str>>>,
 }
 
-/// The addresses of a host name at a port.
-pub(super) type Resolve = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
+/// The addresses of host names, or why a name has none.
+pub(super) type Addresses = BTreeMap<Arc<str>, Result<Vec<IpAddr>, String>>;
 
-/// As the machine resolves names.
-pub(super) fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    Ok((host, port).to_socket_addrs()?.collect())
+/// The host names of the backends that hands are shaken with.
+pub(super) fn names(snapshot: &Snapshot) -> BTreeSet<Arc<str>> {
+    let asked = snapshot.backends.values().filter(|backend| matches!(backend.tls, BackendTls::Policy(_)));
+    let sets = asked.filter_map(|backend| snapshot.endpoints.get(&backend.key.endpoints));
+    sets.filter_map(|set| set.hostname.clone()).collect()
 }
 
 /// Everything there is to do for a folder.
-pub(super) fn plan(translated: &Translated, resolve: &Resolve) -> Plan {
+pub(super) fn plan(translated: &Translated, addresses: &Addresses) -> Plan {
     let snapshot = translated.translator.snapshot();
     let hops = translated.translator.hops();
     let uses = uses(snapshot);
@@ -135,7 +136,7 @@ pub(super) fn plan(translated: &Translated, resolve: &Resolve) -> Plan {
                 continue;
             }
         };
-        let endpoints = match snapshot.endpoints.get(&key.endpoints).map(|set| endpoints(set, resolve)) {
+        let endpoints = match snapshot.endpoints.get(&key.endpoints).map(|set| endpoints(set, addresses)) {
             None => Vec::new(),
             Some(Ok(endpoints)) => endpoints,
             Some(Err((host, why))) => {
@@ -185,16 +186,13 @@ fn bare(policy: &UpstreamTlsPolicy) -> HopPolicy {
     }
 }
 
-/// The endpoints of a set; those of a host name as it resolves now, each once. The error is the name, and why it has none.
-fn endpoints(set: &EndpointSet, resolve: &Resolve) -> Result<Vec<Endpoint>, (Arc<str>, String)> {
+/// The endpoints of a set; those of a host name as it resolves now. The error is the name, and why it has none.
+fn endpoints(set: &EndpointSet, addresses: &Addresses) -> Result<Vec<Endpoint>, (Arc<str>, String)> {
     let Some(host) = &set.hostname else { return Ok(set.endpoints.clone()) };
-    let mut found = resolve(host, set.key.port).map_err(|error| (host.clone(), error.to_string()))?;
-    found.sort_unstable();
-    found.dedup();
-    if found.is_empty() {
-        return Err((host.clone(), "it has no address".to_owned()));
-    }
-    Ok(found.into_iter().map(|address| Endpoint { address }).collect())
+    let known = addresses.get(host).cloned().unwrap_or_else(|| Err("it was not asked for".to_owned()));
+    let found = known.map_err(|why| (host.clone(), why))?;
+    let at = |address| Endpoint { address: SocketAddr::new(address, set.key.port) };
+    Ok(found.into_iter().map(at).collect())
 }
 
 fn uses(snapshot: &Snapshot) -> BTreeMap<&BackendKey, Uses> {

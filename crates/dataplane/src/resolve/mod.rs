@@ -7,6 +7,7 @@
 mod addresses;
 mod ask;
 mod follow;
+mod once;
 mod options;
 
 use std::{
@@ -22,6 +23,7 @@ use tokio::{
     task::AbortHandle,
 };
 
+pub use once::{ResolveError, resolve};
 pub use options::ResolverOptions;
 
 use self::{ask::Asker, follow::Manner};

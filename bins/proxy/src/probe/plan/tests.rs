@@ -85,11 +85,13 @@ data:
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("all.yaml"), text).unwrap();
     let settings = Settings { config: Some(folder.path().to_owned()), ..Settings::default() };
-    let resolve = |host: &str, port| match host {
-        "pay.example.com" => Ok(vec![([192, 0, 2, 9], port).into()]),
-        _ => Err(std::io::Error::other("no such host")),
+    let translated = check::translate(&settings).unwrap();
+    let resolve = |host: Arc<str>| match &*host {
+        "pay.example.com" => (host, Ok(vec![[192, 0, 2, 9].into()])),
+        _ => (host, Err("no such host".to_owned())),
     };
-    plan(&check::translate(&settings).unwrap(), &resolve)
+    let addresses = names(translated.translator.snapshot()).into_iter().map(resolve).collect();
+    plan(&translated, &addresses)
 }
 
 /// The same as text.

@@ -11,7 +11,7 @@ use crate::{
     support::{PATIENCE, Stack, dns::Dns, load::Load, proxy::Proxy, server::Server, site::Site, within},
 };
 
-for_each_stack!(changed_under_load, nothing, a_thousand, short_lived, local);
+for_each_stack!(changed_under_load, nothing, a_thousand, short_lived, local, probed);
 
 /// The address moves from one to another and back while requests run: none fails, and the old one is left.
 fn changed_under_load(stack: Stack) {
@@ -152,4 +152,31 @@ fn local(stack: Stack) {
 pub(super) fn answers_soon(site: &Site, host: &str, status: u16, proxy: &Proxy) {
     let found = within(PATIENCE, || (site.get(host, "/").status == status).then_some(()));
     assert!(found.is_some(), "{host} never answers {status}: {}", proxy.log());
+}
+
+/// `probe` asks the same resolvers, and leaves out the same addresses.
+fn probed(stack: Stack) {
+    let site = Site::new();
+    let dns = Dns::start();
+    let server = Server::tls("here", site.leaf().server(&["http/1.1"]));
+    outside(&site, "shop", HOST, server.port);
+    let address = dns.address.to_string();
+    let probe = |flags: &[&str]| {
+        let mut command = std::process::Command::new(crate::support::proxy::binary());
+        command.arg("probe").arg("--config").arg(site.manifests()).args(["--tls-backend", stack.name()]);
+        let output = command.args(["--resolver", &address]).args(flags).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, said) = probe(&[]);
+    assert!(code == Some(1) && said.contains("it has no address"), "{said}");
+    dns.set(HOST, &["127.0.0.1", "127.0.0.2"], 60);
+    let (code, said) = probe(&[]);
+    assert!(code == Some(1) && said.contains("resolver-allow-local"), "{said}");
+    assert_eq!(server.connections(), 0);
+    dns.set(HOST, &["127.0.0.1"], 60);
+    let (code, said) = probe(&["--resolver-allow-local"]);
+    assert!(code == Some(0) && said.contains("1 handshake"), "{said}");
+    dns.mood(crate::support::dns::Mood::Fails);
+    let (code, said) = probe(&["--resolver-allow-local"]);
+    assert!(code == Some(1) && said.contains("Server Failure"), "{said}");
 }
