@@ -101,13 +101,15 @@ impl Scope<'_, '_> {
             }
         } else {
             self.check_protocol(app_protocol(port), &name, port.name.as_deref(), field)?;
-            if self.route.kind == RouteKind::TCPRoute
+            if self.is_stream
                 && let Some(policy) = token_policy(self.reader, &name, port.name.as_deref())
             {
                 // It keeps its place; the dataplane opens no connection.
                 let message = format!(
-                    "{field}: BackendTLSPolicy {policy} asks for a bearer token with each request, and a TCPRoute has \
-                     none; use another policy or take {OPTION_PREFIX}bearer-token out of its spec.options"
+                    "{field}: BackendTLSPolicy {policy} asks for a bearer token with each request, and connections \
+                     that a {} hands on have none; use another policy or take {OPTION_PREFIX}bearer-token out of its \
+                     spec.options",
+                    self.route.kind
                 );
                 self.unresolved(Problem::new("UnsupportedProtocol", message));
             }

@@ -11,6 +11,8 @@ pub(super) struct Scope<'r, 'a> {
     pub reader: &'r Reader<'a>,
     pub route: &'r RouteKey,
     pub gateway: &'r ObjectName,
+    /// Whether it hands on what came out of TLS, or was never in it, as a whole: a policy's hop, and no request on it.
+    pub is_stream: bool,
     /// The rule that is being translated.
     pub rule: usize,
     /// What is wrong with references.
@@ -24,11 +26,17 @@ pub(super) struct Scope<'r, 'a> {
 }
 
 impl<'r, 'a> Scope<'r, 'a> {
-    pub(super) fn new(reader: &'r Reader<'a>, route: &'r RouteKey, gateway: &'r ObjectName) -> Self {
+    pub(super) fn new(
+        reader: &'r Reader<'a>,
+        route: &'r RouteKey,
+        gateway: &'r ObjectName,
+        is_stream: bool,
+    ) -> Self {
         Self {
             reader,
             route,
             gateway,
+            is_stream,
             rule: 0,
             unresolved: Vec::new(),
             invalid: Vec::new(),

@@ -36,9 +36,10 @@ pub(crate) fn translate(reader: &Reader<'_>, key: &RouteKey) -> Option<RouteOutc
     }
     let mut outcome = RouteOutcome::default();
     let accepting = attachments(&parents);
+    let is_stream = is_stream(key.kind, &parents);
     let mut scopes = Vec::new();
     for (gateway, attachments) in &accepting {
-        let mut scope = Scope::new(reader, key, gateway);
+        let mut scope = Scope::new(reader, key, gateway, is_stream);
         let bodies = bodies(&mut scope, &route);
         outcome.uses.referents.extend(scope.referents.iter().map(|to| (to.clone(), (*gateway).clone())));
         if passes_tls(&parents, gateway) {
@@ -64,7 +65,7 @@ pub(crate) fn translate(reader: &Reader<'_>, key: &RouteKey) -> Option<RouteOutc
     }
     // A route that is accepted nowhere is still told what is wrong with its references.
     if let (true, Some(parent)) = (scopes.is_empty(), parents.first()) {
-        let mut scope = Scope::new(reader, key, &parent.gateway);
+        let mut scope = Scope::new(reader, key, &parent.gateway, is_stream);
         bodies(&mut scope, &route);
         scopes.push(scope);
     }
@@ -98,6 +99,18 @@ fn attachments<'p>(parents: &'p [Parent<'_>]) -> BTreeMap<&'p ObjectName, Vec<At
         }
     }
     by_gateway
+}
+
+/// Whether some listener hands connections of the route on whose hop a policy decides about.
+fn is_stream(kind: RouteKind, parents: &[Parent<'_>]) -> bool {
+    match kind {
+        RouteKind::TCPRoute => true,
+        RouteKind::TLSRoute => {
+            let listeners = parents.iter().filter_map(|parent| parent.attached.as_ref().ok()).flatten();
+            listeners.into_iter().any(|listener| !listener.passes_tls)
+        }
+        RouteKind::HTTPRoute | RouteKind::GRPCRoute | RouteKind::UDPRoute => false,
+    }
 }
 
 /// Whether clients' TLS goes through some listener of the Gateway that the route is attached to.

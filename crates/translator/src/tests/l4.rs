@@ -255,6 +255,24 @@ fn a_token_cannot_go_with_a_tcp_route() {
 }
 
 #[test]
+fn a_token_goes_with_a_tls_route_only_where_tls_passes_through() {
+    let ca = Ca::new("ca");
+    let certificate = ca.secret("default", "tls", "end.example.net");
+    let policy = format!("{POLICY}  options: {{lasthop.dev/bearer-token: shop}}\n");
+    let pass = tls_route(", sectionName: pass", "a.example.com");
+    let mut world = World::of(&[ALL, SERVICE, &pass, &policy, &ca.config_map("ca"), &certificate]);
+    assert_eq!(world.route("route"), GOOD);
+    world.apply(&[&tls_route(", sectionName: end", "end.example.net")]);
+    let refused = [GOOD[0], "ResolvedRefs=False/UnsupportedProtocol"];
+    assert_eq!(world.route("route"), refused);
+    // Of two listeners, one would refuse its connections.
+    world.apply(&[&tls_route("", "a.example.com, end.example.net")]);
+    assert_eq!(world.route("route"), refused);
+    world.apply(&[POLICY]);
+    assert_eq!(world.route("route"), GOOD);
+}
+
+#[test]
 fn a_udp_route_leads_to_udp_ports() {
     let rest = "  rules: [{backendRefs: [{name: dns, port: 53}, {name: web, port: 443}]}]";
     let world = World::of(&[ALL, SERVICE, DNS, &route("UDPRoute", "", rest)]);
