@@ -71,11 +71,24 @@ impl Space {
     /// A command inside the namespaces, in the folder we are in.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--target={}", self.first)).args(["--mount", "--net", "--pid"]);
+        command.arg(self.target()).args(["--mount", "--net", "--pid"]);
         let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
         command.arg(format!("--wdns={}", here.display())).arg("--").arg(program.as_ref());
         command.env_remove("LASTHOP_CACHE");
         command
+    }
+
+    fn target(&self) -> String {
+        format!("--target={}", self.first)
+    }
+
+    /// The processes outside that wait for one of ours: who goes in by `nsenter` leaves one behind.
+    fn waiting(&self) -> Vec<u32> {
+        let start = format!("nsenter\0{}\0", self.target());
+        let waits = |pid: &u32| {
+            std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(start.as_bytes()))
+        };
+        processes().filter(waits).collect()
     }
 
     /// Starts a program that stays, writing to its own log.
@@ -100,8 +113,17 @@ impl Space {
             kill.args(["-KILL", &self.first.to_string()]);
             checked(kill, "the first process")?;
         }
+        // One whose program was stopped has stopped, too, and does not go on with it.
+        let waiting = self.waiting();
+        if !waiting.is_empty() {
+            let mut wake = Command::new("kill");
+            wake.arg("-CONT").args(waiting.iter().map(u32::to_string));
+            // It may be gone by now.
+            let _ = output(wake);
+        }
         until(Duration::from_secs(30), "the end of the cluster's processes", || {
-            (!processes().any(|pid| own.is_some() && namespace(pid) == own)).then_some(())
+            let lives = processes().any(|pid| own.is_some() && namespace(pid) == own);
+            (!lives && self.waiting().is_empty()).then_some(())
         })
     }
 }
