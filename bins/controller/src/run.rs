@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, process::ExitCode, sync::Arc, time::Duratio
 use lasthop_dataplane_api::{TlsCapabilities, TlsStack};
 use lasthop_k8s_adapter::{
     Client, ConnectError, SUPPORTED_FEATURES, connect,
-    infrastructure::{AUDIENCE, Observed, Placer, Placing, Template, placed},
+    infrastructure::{AUDIENCE, Observed, Placer, Placing, Template, services},
     leader::Election,
     own_secret::OwnSecret,
     source::KubeSource,
@@ -187,10 +187,21 @@ async fn serve_link(
         log_level: settings.proxy_log_level.clone(),
         link: settings.link_address.clone().unwrap_or_else(own),
         link_ca: authority.bundle(),
-        environment: BTreeMap::from([("LASTHOP_LOG_FORMAT".to_owned(), settings.log_format.to_string())]),
+        environment: environment(&settings),
     });
     let tls = authority.tls();
     tokio::join!(server.serve(listener, tls), placer(follow).run(), authority.follow(template));
+}
+
+/// What all proxies have in common, where their Gateway's parameters do not say otherwise.
+fn environment(settings: &ControllerSettings) -> BTreeMap<String, String> {
+    let mut environment =
+        BTreeMap::from([("LASTHOP_LOG_FORMAT".to_owned(), settings.log_format.to_string())]);
+    // The stack that policies are judged by is the one that serves them.
+    if let Some(stack) = settings.tls_backend {
+        environment.insert("LASTHOP_TLS_BACKEND".to_owned(), stack.to_string());
+    }
+    environment
 }
 
 fn translation(settings: &ControllerSettings, capabilities: TlsCapabilities) -> Options {
@@ -201,7 +212,7 @@ fn translation(settings: &ControllerSettings, capabilities: TlsCapabilities) -> 
         allow_insecure_verify: settings.allow_insecure_verify,
         gateways_share_ports: false,
         system_anchors: Arc::new(|| TrustAnchors::system().map(Arc::new).map_err(|error| error.to_string())),
-        service_of: Some(placed),
+        services_of: Some(services),
         supported_features: SUPPORTED_FEATURES.to_vec(),
     }
 }

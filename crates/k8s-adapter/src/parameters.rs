@@ -1,14 +1,24 @@
 //! `LasthopParameters`: how the proxies of a Gateway look.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod definition;
+mod settings;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use k8s_openapi::{
-    api::core::v1::{ResourceRequirements, Toleration},
+    api::core::v1::{LocalObjectReference, ResourceRequirements, Toleration},
     apimachinery::pkg::util::intstr::IntOrString,
 };
 use kube::core::ApiResource;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+pub use definition::definition;
+
+use crate::infrastructure::AUDIENCE;
 
 /// The group of our kinds.
 pub const GROUP: &str = "lasthop.dev";
@@ -29,9 +39,21 @@ pub struct LasthopParameters {
     /// The image of the proxies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// Secrets of the Gateway's namespace to pull the image with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image_pull_secrets: Vec<LocalObjectReference>,
     /// What the proxies log: a level, or directives such as `info,lasthop_dataplane=debug`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_level: Option<String>,
+    /// Other settings of the proxies by their names, those of the table as `limits.NAME`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
+    /// Tokens for backends, which policies name by `lasthop.dev/bearer-token`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bearer_tokens: Vec<BearerToken>,
+    /// How long what is under way may take to end when a proxy has to go; 30 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_seconds: Option<u32>,
     /// What a proxy needs and may take of a machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
@@ -48,15 +70,48 @@ pub struct LasthopParameters {
     /// Which load balancer, where a cluster has several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_balancer_class: Option<String>,
+    /// Who may reach the load balancer, as address ranges; everybody when absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub load_balancer_source_ranges: Vec<String>,
+    /// Whether the Service has addresses of both families: `SingleStack`, `PreferDualStack` or `RequireDualStack`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_family_policy: Option<String>,
+    /// The Service's families, the first one first: `IPv4`, `IPv6`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ip_families: Vec<String>,
     /// Labels of the nodes that proxies may run on.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selector: BTreeMap<String, String>,
     /// Taints of nodes that proxies tolerate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tolerations: Vec<Toleration>,
+    /// Which nodes proxies run on, and beside what; as in a Pod, and judged by the API server alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Value>,
+    /// How proxies are spread over nodes and zones; as in a Pod. One without a `labelSelector` counts the Gateway's
+    /// own proxies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub topology_spread_constraints: Vec<Value>,
+    /// Which pods go first when there is too little room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority_class_name: Option<String>,
     /// How many proxies may be away at a time; absent makes no PodDisruptionBudget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_disruption_budget: Option<DisruptionBudget>,
+}
+
+/// A token that proves to a backend who the proxies are: of their service account, for one audience, renewed before it
+/// ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BearerToken {
+    /// What policies call it.
+    pub name: String,
+    /// Whom it is for.
+    pub audience: String,
+    /// How long it is good; Kubernetes renews it when a fifth of that is left. 3600 when absent, 600 at least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiration_seconds: Option<u32>,
 }
 
 /// The type of a Service.
@@ -98,84 +153,44 @@ pub(crate) fn resource() -> ApiResource {
 /// Reads an object; otherwise, why it cannot be used.
 pub(crate) fn read(object: &Value) -> Result<Arc<LasthopParameters>, String> {
     let spec = object.get("spec").cloned().unwrap_or_else(|| json!({}));
-    serde_json::from_value(spec).map(Arc::new).map_err(|error| format!("spec cannot be read: {error}"))
+    let read: LasthopParameters =
+        serde_json::from_value(spec).map_err(|error| format!("spec cannot be read: {error}"))?;
+    settings::variables(&read.settings)?;
+    check_tokens(&read.bearer_tokens)?;
+    Ok(Arc::new(read))
 }
 
-/// The CRD, as it is to be installed.
-pub fn definition() -> Value {
-    let text = |says: &str| json!({"type": "string", "minLength": 1, "description": says});
-    let texts = |says: &str| json!({"type": "object", "additionalProperties": {"type": "string"}, "description": says});
-    let amount =
-        json!({"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": true});
-    let amounts = json!({"type": "object", "additionalProperties": amount.clone()});
-    let toleration = json!({"type": "object", "properties": {
-        "effect": {"type": "string", "enum": ["NoSchedule", "PreferNoSchedule", "NoExecute"]},
-        "key": {"type": "string"},
-        "operator": {"type": "string"},
-        "tolerationSeconds": {"type": "integer", "format": "int64"},
-        "value": {"type": "string"},
-    }});
-    let spec = json!({
-        "type": "object",
-        "description": "How the proxies of a Gateway look. What is not given is as the controller has it by itself.",
-        "properties": {
-            "replicas": {"type": "integer", "format": "int32", "minimum": 0, "maximum": 1000,
-                "description": "How many proxies; absent leaves the number to whoever scales the Deployment."},
-            "image": text("The image of the proxies."),
-            "logLevel": text("What the proxies log: a level, or directives such as info,lasthop_dataplane=debug."),
-            "resources": {"type": "object", "description": "What a proxy needs and may take of a machine.",
-                "properties": {"limits": amounts.clone(), "requests": amounts}},
-            "serviceType": {"type": "string", "enum": ["LoadBalancer", "ClusterIP", "NodePort"],
-                "description": "How the Service is reached; LoadBalancer when absent."},
-            "serviceAnnotations": texts("Annotations of the Service alone."),
-            "externalTrafficPolicy": {"type": "string", "enum": ["Cluster", "Local"],
-                "description": "Whether a node sends requests to proxies on other nodes, too."},
-            "loadBalancerClass": text("Which load balancer, where a cluster has several."),
-            "nodeSelector": texts("Labels of the nodes that proxies may run on."),
-            "tolerations": {"type": "array", "maxItems": 64, "items": toleration,
-                "description": "Taints of nodes that proxies tolerate."},
-            "podDisruptionBudget": {"type": "object",
-                "description": "How many proxies may be away at a time; absent makes no PodDisruptionBudget.",
-                "properties": {"minAvailable": amount.clone(), "maxUnavailable": amount},
-                "x-kubernetes-validations": [{
-                    "rule": "has(self.minAvailable) != has(self.maxUnavailable)",
-                    "message": "give either minAvailable or maxUnavailable",
-                }]},
-        },
-    });
-    json!({
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("{PLURAL}.{GROUP}")},
-        "spec": {
-            "group": GROUP,
-            "scope": "Namespaced",
-            "names": {"kind": KIND, "listKind": format!("{KIND}List"), "plural": PLURAL, "singular": PLURAL,
-                "shortNames": ["lhparams"]},
-            "versions": [{
-                "name": VERSION,
-                "served": true,
-                "storage": true,
-                "additionalPrinterColumns": [
-                    {"name": "Replicas", "type": "integer", "jsonPath": ".spec.replicas"},
-                    {"name": "Service", "type": "string", "jsonPath": ".spec.serviceType"},
-                    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
-                ],
-                "schema": {"openAPIV3Schema": {
-                    "type": "object",
-                    "description": "How the proxies of a Gateway look: named by the Gateway's \
-                        spec.infrastructure.parametersRef, or by a GatewayClass's spec.parametersRef for all its Gateways.",
-                    "required": ["spec"],
-                    "properties": {
-                        "apiVersion": {"type": "string"},
-                        "kind": {"type": "string"},
-                        "metadata": {"type": "object"},
-                        "spec": spec,
-                    },
-                }},
-            }],
-        },
-    })
+impl LasthopParameters {
+    /// The settings as a proxy finds them in its environment.
+    pub(crate) fn variables(&self) -> BTreeMap<String, String> {
+        // Without error: they were read.
+        settings::variables(&self.settings).unwrap_or_default()
+    }
+}
+
+/// The API server has looked at their form.
+fn check_tokens(tokens: &[BearerToken]) -> Result<(), String> {
+    let mut names = BTreeSet::new();
+    for (index, BearerToken { name, audience, .. }) in tokens.iter().enumerate() {
+        let fits = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.".contains(&octet);
+        if name.is_empty() || name.starts_with('.') || !name.bytes().all(fits) {
+            return Err(format!(
+                "spec.bearerTokens[{index}].name: {name:?} is no name of a token; use letters, digits, '-', '_' and '.'"
+            ));
+        }
+        if !names.insert(name) {
+            return Err(format!(
+                "spec.bearerTokens[{index}].name: {name:?} is there twice; remove one of them"
+            ));
+        }
+        // Whoever is shown it could ask for the Gateway's configuration and keys with it.
+        if audience == AUDIENCE {
+            return Err(format!(
+                "spec.bearerTokens[{index}].audience: {AUDIENCE} is the controller's own; name the backend's"
+            ));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -185,9 +200,14 @@ mod tests {
     #[test]
     fn every_field_is_in_the_definition() {
         let all = json!({"spec": {
-            "replicas": 2, "image": "i", "logLevel": "debug", "resources": {"limits": {"cpu": "1"}},
+            "replicas": 2, "image": "i", "imagePullSecrets": [{"name": "s"}], "logLevel": "debug",
+            "settings": {"access-log": "off"}, "bearerTokens": [{"name": "t", "audience": "a", "expirationSeconds": 900}],
+            "drainSeconds": 60, "resources": {"limits": {"cpu": "1"}},
             "serviceType": "ClusterIP", "serviceAnnotations": {"a": "b"}, "externalTrafficPolicy": "Local",
-            "loadBalancerClass": "c", "nodeSelector": {"a": "b"}, "tolerations": [{"key": "k"}],
+            "loadBalancerClass": "c", "loadBalancerSourceRanges": ["192.0.2.0/24"],
+            "ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv6"],
+            "nodeSelector": {"a": "b"}, "tolerations": [{"key": "k"}], "affinity": {"podAffinity": {}},
+            "topologySpreadConstraints": [{"maxSkew": 1}], "priorityClassName": "p",
             "podDisruptionBudget": {"minAvailable": "50%"},
         }});
         let read = read(&all).unwrap();
@@ -199,8 +219,23 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_says_which_field() {
-        let why = read(&json!({"spec": {"serviceType": "Balancer"}})).unwrap_err();
-        assert!(why.contains("Balancer") && why.contains("ClusterIP"), "{why}");
+    fn what_cannot_be_used_says_which_field_and_what_to_do() {
+        for (spec, told) in [
+            (json!({"serviceType": "Balancer"}), "ClusterIP"),
+            (json!({"settings": {"acces-log": "off"}}), "access-log"),
+            (json!({"settings": {"limits.idle-timeout": "soon"}}), "limits.idle-timeout"),
+            (json!({"settings": {"access-log": ""}}), "leave it out"),
+            (json!({"settings": {"log-level": "debug"}}), "spec.logLevel"),
+            (json!({"settings": {"control-plane": "a:1"}}), "the controller"),
+            (json!({"bearerTokens": [{"name": "a/b", "audience": "c"}]}), "spec.bearerTokens[0].name"),
+            (json!({"bearerTokens": [{"name": "a", "audience": "lasthop.dev/link"}]}), "the backend's"),
+            (
+                json!({"bearerTokens": [{"name": "a", "audience": "b"}, {"name": "a", "audience": "c"}]}),
+                "twice",
+            ),
+        ] {
+            let why = read(&json!({"spec": spec})).unwrap_err();
+            assert!(why.contains(told), "{told} is not in {why}");
+        }
     }
 }

@@ -12,7 +12,7 @@ mod layers;
 mod limits;
 mod values;
 
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
 
 use lasthop_dataplane_api::ObjectName;
 use serde::{Deserialize, Serialize};
@@ -110,6 +110,17 @@ impl Settings {
     /// A file that cannot be read, an unknown key, or a value that does not fit, each with its place.
     pub fn load(flags: &Flags) -> Result<Self, SettingsError> {
         layers::load(flags, flags.settings.as_deref(), std::env::vars_os())
+    }
+
+    /// The variables of an environment that say these settings; `place` is where they are written, for errors.
+    ///
+    /// # Errors
+    /// An unknown key, or a value that does not fit.
+    pub fn variables(
+        settings: &BTreeMap<String, String>,
+        place: &str,
+    ) -> Result<BTreeMap<String, String>, SettingsError> {
+        layers::variables::<Self>(settings, &Flags::default(), place)
     }
 }
 

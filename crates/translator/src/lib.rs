@@ -36,7 +36,7 @@ mod fixtures;
 mod tests;
 
 pub use hops::{Hop, HopPolicy, HopTls};
-pub use options::{ClassPolicy, Options, SystemAnchors};
+pub use options::{ClassPolicy, Options, ServicesOf, SystemAnchors};
 pub use output::{Notice, Output, Status, StatusChange};
 pub use status::types as condition_types;
 pub use translator::Translator;

@@ -1,12 +1,15 @@
 //! What the translator is told once, at its start.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use lasthop_dataplane_api::{CipherSuite, Group, ObjectName, TlsCapabilities, TlsStack, TlsVersion};
 use lasthop_tls_verify::TrustAnchors;
 
 /// Gives the machine's own trust anchors, or says why there are none. The translator itself reads no file.
 pub type SystemAnchors = Arc<dyn Fn() -> Result<Arc<TrustAnchors>, String> + Send + Sync>;
+
+/// The names of the Services of a Gateway that asks for these addresses.
+pub type ServicesOf = fn(&ObjectName, &[IpAddr]) -> Vec<String>;
 
 /// What the translator is told once.
 #[derive(Clone)]
@@ -24,9 +27,10 @@ pub struct Options {
     pub gateways_share_ports: bool,
     /// Where `wellKnownCACertificates: System` comes from.
     pub system_anchors: SystemAnchors,
-    /// Where each Gateway has proxies and a Service of its own: the Service's name, in the Gateway's namespace. The
-    /// Gateway has the Service's addresses then, and the proxies listen on all of theirs.
-    pub service_of: Option<fn(&ObjectName) -> String>,
+    /// Where each Gateway has proxies and Services of its own: the Services' names, in the Gateway's namespace, for the
+    /// addresses that it asks for; never none. The Gateway has the Services' addresses then, and the proxies listen on
+    /// all of theirs.
+    pub services_of: Option<ServicesOf>,
     /// The features of the conformance suite that a GatewayClass of ours claims.
     pub supported_features: Vec<&'static str>,
 }
@@ -68,7 +72,7 @@ impl Default for Options {
             allow_insecure_verify: false,
             gateways_share_ports: true,
             system_anchors: Arc::new(|| Err("no trust store was configured".to_owned())),
-            service_of: None,
+            services_of: None,
             supported_features: Vec::new(),
         }
     }

@@ -51,6 +51,7 @@ impl Pending {
             l4_rules: changes(&self.l4_rules, &snapshot.l4_rules),
             backends: changes(&self.backends, &snapshot.backends),
             endpoints: changes(&self.endpoints, &snapshot.endpoints),
+            session_secret: None,
         };
         if !update.is_empty() {
             update.version += 1;

@@ -1,6 +1,6 @@
 //! Gateway: where traffic enters.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,20 @@ pub struct GatewaySpec {
     /// What the source knows of what keeps the Gateway's proxies from running; not part of the API.
     #[serde(skip)]
     pub trouble: Option<Arc<str>>,
+}
+
+impl GatewaySpec {
+    /// The IP addresses that are asked for by value, each once and in order; what is no address is not among them.
+    pub fn ip_addresses(&self) -> Vec<IpAddr> {
+        let of_type = self.addresses.iter().filter(|address| address.r#type == AddressType::IpAddress);
+        let values = of_type.filter_map(|address| address.value.as_deref());
+        // `::ffff:192.0.2.1` is the same address as 192.0.2.1.
+        let parsed = values.filter_map(|value| value.parse::<IpAddr>().ok()).map(|ip| ip.to_canonical());
+        let mut addresses: Vec<IpAddr> = parsed.collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    }
 }
 
 open_enum! {

@@ -1,14 +1,13 @@
 //! The objects that stand for a Gateway, as they are applied.
 
+mod proxies;
+mod service;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    AUDIENCE, MANAGER, names,
-    plan::{Plan, Port},
-};
-use crate::parameters::ServiceType;
+use super::{MANAGER, names, plan::Plan};
 
 /// The label that ties what is placed to its Gateway, by the API's own convention.
 pub(crate) const GATEWAY_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
@@ -18,13 +17,6 @@ const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const CONTROLLER: &str = "lasthop.dev/controller";
 const NAME: &str = "app.kubernetes.io/name";
 const PROXY: &str = "lasthop-proxy";
-/// Where proxies tell about themselves: probes and metrics.
-const ADMIN_PORT: u16 = 15021;
-/// So long requests under way may take to end, in seconds.
-const DRAIN: u32 = 30;
-/// So long a proxy goes on taking connections after it was asked to end, in seconds: until everybody has heard that it
-/// is no endpoint any more.
-const FAREWELL: u32 = 3;
 
 /// What the proxies of all Gateways have in common.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +40,12 @@ pub struct Template {
 pub(super) struct Manifest {
     pub kind: Placed,
     pub object: Value,
+}
+
+impl Manifest {
+    pub(super) fn name(&self) -> &str {
+        self.object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
+    }
 }
 
 /// The kinds of what is placed.
@@ -97,9 +95,9 @@ pub(super) fn all(plan: &Plan, template: &Template, controller: &str) -> Vec<Man
             &BTreeMap::new(),
         ),
         builder.object(Placed::ConfigMap, json!({"data": {"ca.crt": template.link_ca}}), &BTreeMap::new()),
-        builder.service(),
-        builder.deployment(),
     ];
+    all.extend(builder.services());
+    all.push(builder.deployment());
     all.extend(builder.disruption_budget());
     all
 }
@@ -129,11 +127,11 @@ impl Builder<'_> {
         labels
     }
 
-    fn metadata(&self, more: &BTreeMap<String, String>) -> Value {
+    fn metadata(&self, name: &str, more: &BTreeMap<String, String>) -> Value {
         let mut annotations = self.plan.annotations.clone();
         annotations.extend(more.clone());
         json!({
-            "name": self.name,
+            "name": name,
             "namespace": &*self.plan.gateway.namespace,
             "labels": self.labels(),
             "annotations": annotations,
@@ -149,6 +147,17 @@ impl Builder<'_> {
     }
 
     fn object(&self, kind: Placed, body: Value, annotations: &BTreeMap<String, String>) -> Manifest {
+        self.named(kind, &self.name, body, annotations)
+    }
+
+    fn named(
+        &self,
+        kind: Placed,
+        object: &str,
+        body: Value,
+        annotations: &BTreeMap<String, String>,
+    ) -> Manifest {
+        let metadata = self.metadata(object, annotations);
         let (api_version, name, _) = kind.names();
         let mut object = match body {
             Value::Object(object) => object,
@@ -156,147 +165,8 @@ impl Builder<'_> {
         };
         object.insert("apiVersion".to_owned(), api_version.into());
         object.insert("kind".to_owned(), name.into());
-        object.insert("metadata".to_owned(), self.metadata(annotations));
+        object.insert("metadata".to_owned(), metadata);
         Manifest { kind, object: Value::Object(object) }
-    }
-
-    fn service(&self) -> Manifest {
-        let parameters = &self.plan.parameters;
-        let ports: Vec<Value> = self
-            .plan
-            .ports
-            .iter()
-            .map(|port| {
-                let protocol = protocol(*port);
-                json!({
-                    "name": format!("{}-{}", protocol.to_ascii_lowercase(), port.number),
-                    "port": port.number,
-                    "targetPort": port.number,
-                    "protocol": protocol,
-                })
-            })
-            .collect();
-        let r#type = parameters.service_type.unwrap_or_default();
-        let mut spec = json!({"type": r#type, "selector": self.selector(), "ports": ports});
-        if r#type != ServiceType::ClusterIP
-            && let Some(policy) = &parameters.external_traffic_policy
-        {
-            spec["externalTrafficPolicy"] = policy.as_str().into();
-        }
-        if r#type == ServiceType::LoadBalancer {
-            if let Some(address) = &self.plan.address {
-                spec["loadBalancerIP"] = address.as_str().into();
-            }
-            if let Some(class) = &parameters.load_balancer_class {
-                spec["loadBalancerClass"] = class.as_str().into();
-            }
-        }
-        self.object(Placed::Service, json!({"spec": spec}), &parameters.service_annotations)
-    }
-
-    fn deployment(&self) -> Manifest {
-        let parameters = &self.plan.parameters;
-        let mut pod = json!({
-            "serviceAccountName": self.name,
-            "automountServiceAccountToken": false,
-            "enableServiceLinks": false,
-            "terminationGracePeriodSeconds": DRAIN + FAREWELL + 5,
-            "securityContext": {
-                "runAsNonRoot": true,
-                "runAsUser": 65532,
-                "runAsGroup": 65532,
-                "seccompProfile": {"type": "RuntimeDefault"},
-                // Listeners below 1024 without a capability; a sysctl that Kubernetes counts as safe.
-                "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}],
-            },
-            "containers": [self.container()],
-            "volumes": self.volumes(),
-        });
-        if !parameters.node_selector.is_empty() {
-            pod["nodeSelector"] = json!(parameters.node_selector);
-        }
-        if !parameters.tolerations.is_empty() {
-            pod["tolerations"] = json!(parameters.tolerations);
-        }
-        let mut spec = json!({
-            "selector": {"matchLabels": self.selector()},
-            // A new proxy serves before an old one goes.
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-            "template": {
-                "metadata": {"labels": self.labels(), "annotations": self.plan.annotations},
-                "spec": pod,
-            },
-        });
-        if let Some(replicas) = parameters.replicas {
-            spec["replicas"] = replicas.into();
-        }
-        self.object(Placed::Deployment, json!({"spec": spec}), &BTreeMap::new())
-    }
-
-    fn container(&self) -> Value {
-        let parameters = &self.plan.parameters;
-        let template = self.template;
-        let mut environment = BTreeMap::from([
-            ("LASTHOP_ADMIN", format!("0.0.0.0:{ADMIN_PORT}")),
-            ("LASTHOP_DRAIN_TIMEOUT", format!("{DRAIN}s")),
-            ("LASTHOP_LOG_LEVEL", parameters.log_level.clone().unwrap_or_else(|| template.log_level.clone())),
-        ]);
-        if !template.link.is_empty() {
-            environment.extend([
-                ("LASTHOP_CONTROL_PLANE", template.link.clone()),
-                ("LASTHOP_CONTROL_PLANE_CA", "/var/run/lasthop/ca/ca.crt".to_owned()),
-                ("LASTHOP_CONTROL_PLANE_TOKEN", "/var/run/lasthop/token/token".to_owned()),
-                ("LASTHOP_GATEWAY", self.plan.gateway.to_string()),
-            ]);
-        }
-        let own = environment.iter().map(|(name, value)| json!({"name": name, "value": value}));
-        let more = template.environment.iter().map(|(name, value)| json!({"name": name, "value": value}));
-        let mut container = json!({
-            "name": "proxy",
-            "image": parameters.image.as_deref().unwrap_or(&template.image),
-            "args": ["run"],
-            "env": own.chain(more).collect::<Vec<Value>>(),
-            "ports": self.container_ports(),
-            "readinessProbe": {"httpGet": {"path": "/readyz", "port": ADMIN_PORT}, "periodSeconds": 2,
-                "failureThreshold": 2},
-            "livenessProbe": {"httpGet": {"path": "/healthz", "port": ADMIN_PORT}, "periodSeconds": 10,
-                "failureThreshold": 6},
-            // Often at first, so that a new Gateway serves as soon as it can.
-            "startupProbe": {"httpGet": {"path": "/readyz", "port": ADMIN_PORT}, "periodSeconds": 1,
-                "failureThreshold": 600},
-            "lifecycle": {"preStop": {"sleep": {"seconds": FAREWELL}}},
-            "securityContext": {
-                "allowPrivilegeEscalation": false,
-                "readOnlyRootFilesystem": true,
-                "capabilities": {"drop": ["ALL"]},
-            },
-            "volumeMounts": [
-                {"name": "ca", "mountPath": "/var/run/lasthop/ca", "readOnly": true},
-                {"name": "token", "mountPath": "/var/run/lasthop/token", "readOnly": true},
-            ],
-        });
-        if let Some(policy) = &template.image_pull_policy {
-            container["imagePullPolicy"] = policy.as_str().into();
-        }
-        container["resources"] = match &parameters.resources {
-            Some(resources) => json!(resources),
-            None => json!({"requests": {"cpu": "10m", "memory": "32Mi"}}),
-        };
-        container
-    }
-
-    /// The admin port alone: listeners come and go without a new pod.
-    fn container_ports(&self) -> Value {
-        json!([{"name": "admin", "containerPort": ADMIN_PORT, "protocol": "TCP"}])
-    }
-
-    fn volumes(&self) -> Value {
-        json!([
-            {"name": "ca", "configMap": {"name": self.name, "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-            {"name": "token", "projected": {"sources": [{
-                "serviceAccountToken": {"audience": AUDIENCE, "expirationSeconds": 3600, "path": "token"},
-            }]}},
-        ])
     }
 
     fn disruption_budget(&self) -> Option<Manifest> {
@@ -305,10 +175,6 @@ impl Builder<'_> {
         spec["selector"] = json!({"matchLabels": self.selector()});
         Some(self.object(Placed::PodDisruptionBudget, json!({"spec": spec}), &BTreeMap::new()))
     }
-}
-
-fn protocol(port: Port) -> &'static str {
-    if port.is_udp { "UDP" } else { "TCP" }
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! What stands in the cluster for a Gateway: a ServiceAccount, a Deployment of proxies, a Service with the listeners'
-//! ports, a PodDisruptionBudget where one is asked for.
+//! ports (and one more for each further address), a PodDisruptionBudget where one is asked for.
 //!
 //! All of it belongs to the Gateway by owner references, so that it goes with it, and is applied on the server's side, so
 //! that fields that others set (the replicas an autoscaler chose, a sidecar) stay theirs. Only the leader applies.
@@ -13,7 +13,7 @@ mod plan;
 
 pub use manifests::Template;
 pub(crate) use manifests::{GATEWAY_LABEL, placed_by};
-pub use names::{label_value, placed};
+pub use names::{label_value, placed, services};
 pub use observed::Observed;
 pub use place::Placer;
 pub use placing::Placing;

@@ -1,5 +1,7 @@
 //! Names of what is placed for a Gateway.
 
+use std::net::IpAddr;
+
 use lasthop_dataplane_api::ObjectName;
 
 /// The longest label, and the longest name of a Service.
@@ -17,6 +19,18 @@ pub fn placed(gateway: &ObjectName) -> String {
         return plain;
     }
     cut(&plain.replace('.', "-"), &gateway.name)
+}
+
+/// The Services that are placed for a Gateway that asks for these addresses: the first one is there in any case.
+pub fn services(gateway: &ObjectName, addresses: &[IpAddr]) -> Vec<String> {
+    let further = addresses.iter().skip(1).map(|address| for_address(gateway, *address));
+    std::iter::once(placed(gateway)).chain(further).collect()
+}
+
+/// The name of the Service that asks for a further address; no other Gateway's Service has it.
+pub(super) fn for_address(gateway: &ObjectName, address: IpAddr) -> String {
+    let plain = format!("{PREFIX}{}", gateway.name).replace('.', "-");
+    cut(&plain, &format!("{} at {address}", gateway.name))
 }
 
 /// The name as the value of a label.
@@ -58,6 +72,20 @@ mod tests {
         assert_eq!(of("edge"), "lasthop-edge");
         assert_ne!(of("a.b"), of("a-b"));
         assert_ne!(of(&long), of(&other));
+    }
+
+    #[test]
+    fn each_address_has_a_service_of_its_own() {
+        let gateway = ObjectName::new("infra", "edge");
+        let addresses = ["192.0.2.1", "192.0.2.2", "2001:db8::1"].map(|text| text.parse().unwrap());
+        let all = services(&gateway, &addresses);
+        assert_eq!((all[0].as_str(), all.len()), ("lasthop-edge", 3));
+        // It stays with its address, whatever else is asked for.
+        assert_eq!(services(&gateway, &[addresses[0], addresses[2]])[1], all[2]);
+        assert_eq!(services(&gateway, &[]), ["lasthop-edge"]);
+        let long = ObjectName::new("infra", "a.".repeat(100) + "b");
+        assert!(services(&long, &addresses).iter().all(|name| name.len() <= 63 && !name.contains('.')));
+        assert!(all[1].starts_with("lasthop-edge-"), "{all:?}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{
     names,
     plan::{Plan, Port},
 };
-use crate::parameters::{LasthopParameters, ParametersByName};
+use crate::parameters::{self, LasthopParameters, ParametersByName};
 
 /// What is known about Gateways and what serves them: told by the source and by the loop, read by whoever places proxies
 /// and by whoever asks which Gateway an account belongs to.
@@ -197,7 +197,8 @@ impl Observed {
         }
         let Some(listeners) = known.listeners.get(name) else { return Wanted::AsItIs };
         let ports = listeners.values().copied().collect();
-        let parameters = known.parameters_of(gateway, class);
+        // By others than those that were asked for, proxies could look as nobody wants them to: open to the internet.
+        let Some(parameters) = known.parameters_of(gateway, class) else { return Wanted::AsItIs };
         Wanted::Place(Box::new(Plan::new(name, gateway, ports, parameters)))
     }
 }
@@ -208,18 +209,24 @@ impl Known {
         self.touched.extend(self.gateways.keys().cloned());
     }
 
-    /// The Gateway's own parameters, or else its class's.
-    fn parameters_of(&self, gateway: &Gateway, class: &GatewayClass) -> Arc<LasthopParameters> {
-        let own = gateway
-            .spec
-            .infrastructure
-            .as_ref()
-            .and_then(|own| own.parameters_ref.as_ref())
-            .map(|own| (gateway.metadata.namespace.clone().unwrap_or_default(), own.name.clone()));
-        let of_class = class.spec.parameters_ref.as_ref();
-        let of_class = of_class.map(|of| (of.namespace.clone().unwrap_or_default(), of.name.clone()));
-        let named = own.or(of_class).and_then(|name| self.parameters.get(&name));
-        named.and_then(|read| read.as_ref().ok()).cloned().unwrap_or_default()
+    /// The Gateway's own parameters, or else its class's; `None` if those that are named cannot be used.
+    fn parameters_of(&self, gateway: &Gateway, class: &GatewayClass) -> Option<Arc<LasthopParameters>> {
+        let own =
+            gateway.spec.infrastructure.as_ref().and_then(|own| own.parameters_ref.as_ref()).map(|own| {
+                let namespace = gateway.metadata.namespace.clone().unwrap_or_default();
+                (own.group.as_str(), own.kind.as_str(), (namespace, own.name.clone()))
+            });
+        let of_class = class.spec.parameters_ref.as_ref().map(|of| {
+            let namespace = of.namespace.clone().unwrap_or_default();
+            (of.group.as_str(), of.kind.as_str(), (namespace, of.name.clone()))
+        });
+        match own.or(of_class) {
+            None => Some(Arc::default()),
+            Some((parameters::GROUP, parameters::KIND, name)) => {
+                self.parameters.get(&name).and_then(|read| read.as_ref().ok()).cloned()
+            }
+            Some(_) => None,
+        }
     }
 }
 
@@ -229,20 +236,57 @@ fn port(listener: &Listener) -> Port {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+
+    fn object(kind: ResourceKind, object: Value) -> Resource {
+        lasthop_api_model::read::read_served(kind, "v1", object).unwrap()
+    }
+
+    fn gateway(infrastructure: Value) -> Resource {
+        let gateway = json!({"metadata": {"name": "edge", "namespace": "infra"}, "spec": {"gatewayClassName": "c",
+            "infrastructure": infrastructure, "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}]}});
+        object(ResourceKind::Gateway, gateway)
+    }
 
     #[test]
     fn a_gateway_that_went_is_looked_at_even_if_all_others_are_too() {
         let observed = Observed::new();
-        let gateway = json!({"metadata": {"name": "edge", "namespace": "infra"}, "spec": {
-            "gatewayClassName": "c", "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}]}});
-        let gateway = lasthop_api_model::read::read_served(ResourceKind::Gateway, "v1", gateway).unwrap();
+        let gateway = gateway(json!({}));
         observed.put(&gateway);
         observed.take_touched();
         observed.forget(&gateway.key());
         observed.touch_all();
         assert_eq!(observed.take_touched(), BTreeSet::from([ObjectName::new("infra", "edge")]));
+    }
+
+    #[test]
+    fn nothing_is_placed_by_other_parameters_than_those_asked_for() {
+        let observed = Observed::new();
+        let name = ObjectName::new("infra", "edge");
+        let class = json!({"metadata": {"name": "c"}, "spec": {"controllerName": "lasthop.dev/gateway"}});
+        observed.put(&object(ResourceKind::GatewayClass, class));
+        let key = ListenerKey { gateway: name.clone(), set: None, name: "http".into() };
+        let port = Port { number: 80, is_udp: false };
+        observed.known().listeners.insert(name.clone(), BTreeMap::from([(key, port)]));
+        let wanted = |group: &str, kind: &str, parameters: Option<Result<Arc<LasthopParameters>, String>>| {
+            let named = parameters.map(|read| (("infra".to_owned(), "p".to_owned()), read));
+            observed.set_parameters(&named.into_iter().collect());
+            let reference = json!({"group": group, "kind": kind, "name": "p"});
+            observed.put(&gateway(json!({"parametersRef": reference})));
+            observed.wanted(&name, "lasthop.dev/gateway")
+        };
+        let mine = Arc::new(LasthopParameters { replicas: Some(3), ..LasthopParameters::default() });
+        let good = || Some(Ok(mine.clone()));
+        let Wanted::Place(plan) = wanted(parameters::GROUP, parameters::KIND, good()) else {
+            panic!("not placed")
+        };
+        assert_eq!(plan.parameters, mine);
+        assert_eq!(wanted(parameters::GROUP, parameters::KIND, None), Wanted::AsItIs);
+        let bad = Some(Err("spec.settings".to_owned()));
+        assert_eq!(wanted(parameters::GROUP, parameters::KIND, bad), Wanted::AsItIs);
+        assert_eq!(wanted("example.com", parameters::KIND, good()), Wanted::AsItIs);
+        assert_eq!(wanted(parameters::GROUP, "ConfigMap", good()), Wanted::AsItIs);
     }
 }

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{
-    MANAGER, Observed, Template,
+    GATEWAY_LABEL, MANAGER, Observed, Template,
     manifests::{self, Manifest, Placed, placed_by},
     names,
     observed::Wanted,
@@ -211,7 +211,7 @@ impl Settling<'_> {
                 // Of a Gateway that is gone, Kubernetes takes away what it owned. What is left is of one that changed
                 // hands.
                 applied.lock().await.remove(gateway);
-                return self.remove(&Placed::ALL).await;
+                return self.remove(&Placed::ALL, &[]).await;
             }
             Wanted::Place(plan) => plan,
         };
@@ -224,54 +224,58 @@ impl Settling<'_> {
         for manifest in &all {
             self.apply(manifest).await?;
         }
-        if plan.parameters.pod_disruption_budget.is_none() {
-            self.remove(&[Placed::PodDisruptionBudget]).await?;
-        }
+        // What the parameters and addresses of before asked for.
+        self.remove(&[Placed::Service, Placed::PodDisruptionBudget], &all).await?;
         applied.lock().await.insert(gateway.clone(), hash);
         tracing::info!(%gateway, ports = plan.ports.len(), "the Gateway's proxies are placed");
         Ok(())
     }
 
     async fn apply(&self, manifest: &Manifest) -> Result<(), String> {
-        let name = names::placed(self.gateway);
         let api = api(self.client, &resource(manifest.kind), &self.gateway.namespace);
-        let parameters = PatchParams::apply(MANAGER).force();
+        // Strict: what the API server does not know would be lost without a word.
+        let parameters = PatchParams::apply(MANAGER).force().validation_strict();
         let patch = Patch::Apply(&manifest.object);
-        self.within(manifest.kind, api.patch(&name, &parameters, &patch))
+        self.within(manifest.kind, api.patch(manifest.name(), &parameters, &patch))
             .await?
             .map(|_| ())
-            .map_err(|error| self.about(manifest.kind, &said(&error)))
+            .map_err(|error| self.about(manifest.kind, manifest.name(), &said(&error)))
     }
 
-    /// Removes what we placed, and nothing else of that name.
-    async fn remove(&self, kinds: &[Placed]) -> Result<(), String> {
-        let name = names::placed(self.gateway);
-        let list = ListParams::default()
-            .fields(&format!("metadata.name={name}"))
-            .labels(&placed_by(self.controller));
+    /// Removes what we placed for the Gateway, but for these, and nothing else.
+    async fn remove(&self, kinds: &[Placed], but: &[Manifest]) -> Result<(), String> {
+        let own = format!("{GATEWAY_LABEL}={}", names::label_value(&self.gateway.name));
+        let list = ListParams::default().labels(&format!("{},{own}", placed_by(self.controller)));
+        let all = names::placed(self.gateway);
         for &kind in kinds {
             let api = api(self.client, &resource(kind), &self.gateway.namespace);
-            let told = |error: kube::Error| self.about(kind, &said(&error));
-            let found = self.within(kind, api.list_metadata(&list)).await?.map_err(told)?;
-            if found.items.is_empty() {
-                continue;
-            }
-            match self.within(kind, api.delete(&name, &DeleteParams::default())).await? {
-                Err(kube::Error::Api(status)) if status.code == 404 => {}
-                Err(error) => return Err(told(error)),
-                Ok(_) => tracing::info!(gateway = %self.gateway, "{} {name} is taken away", kind.names().1),
+            let told = |name: &str, error: &kube::Error| self.about(kind, name, &said(error));
+            let found =
+                self.within(kind, api.list_metadata(&list)).await?.map_err(|error| told(&all, &error))?;
+            let stays = |name: &str| but.iter().any(|kept| kept.kind == kind && kept.name() == name);
+            let ours = found.items.iter().filter(|object| owner(object).as_ref() == Some(self.gateway));
+            for name in ours.filter_map(|object| object.metadata.name.as_deref()).filter(|name| !stays(name))
+            {
+                match self.within(kind, api.delete(name, &DeleteParams::default())).await? {
+                    Err(kube::Error::Api(status)) if status.code == 404 => {}
+                    Err(error) => return Err(told(name, &error)),
+                    Ok(_) => {
+                        tracing::info!(gateway = %self.gateway, "{} {name} is taken away", kind.names().1)
+                    }
+                }
             }
         }
         Ok(())
     }
 
     async fn within<T>(&self, kind: Placed, asked: impl Future<Output = T>) -> Result<T, String> {
-        let late = |_| self.about(kind, "the API server did not answer in time");
+        let name = names::placed(self.gateway);
+        let late = |_| self.about(kind, &name, "the API server did not answer in time");
         timeout(REQUEST, asked).await.map_err(late)
     }
 
-    fn about(&self, kind: Placed, why: &str) -> String {
-        format!("{} {}/{}: {why}", kind.names().1, self.gateway.namespace, names::placed(self.gateway))
+    fn about(&self, kind: Placed, name: &str, why: &str) -> String {
+        format!("{} {}/{name}: {why}", kind.names().1, self.gateway.namespace)
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     sync::Arc,
 };
 
-use lasthop_api_model::{AddressType, Gateway};
+use lasthop_api_model::Gateway;
 use lasthop_dataplane_api::ObjectName;
 
 use crate::parameters::LasthopParameters;
@@ -26,8 +27,8 @@ pub(super) struct Plan {
     /// What the user wants on everything.
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
-    /// The address to ask the load balancer for.
-    pub address: Option<String>,
+    /// The addresses to ask the load balancer for.
+    pub addresses: Vec<IpAddr>,
     pub parameters: Arc<LasthopParameters>,
 }
 
@@ -39,19 +40,13 @@ impl Plan {
         parameters: Arc<LasthopParameters>,
     ) -> Self {
         let infrastructure = gateway.spec.infrastructure.clone().unwrap_or_default();
-        // A Service can ask for one.
-        let mut addresses = gateway.spec.addresses.iter();
-        let address = addresses.find_map(|address| match (&address.r#type, &address.value) {
-            (AddressType::IpAddress, Some(value)) if !value.is_empty() => Some(value.clone()),
-            _ => None,
-        });
         Self {
             gateway: name.clone(),
             uid: gateway.metadata.uid.clone().unwrap_or_default(),
             ports,
             labels: infrastructure.labels,
             annotations: infrastructure.annotations,
-            address,
+            addresses: gateway.spec.ip_addresses(),
             parameters,
         }
     }

@@ -7,7 +7,7 @@ use kube::api::DeleteParams;
 use lasthop_api_model::Change;
 use lasthop_dataplane_api::{Dataplane, Report, TlsCapabilities, Update};
 use lasthop_k8s_adapter::{
-    infrastructure::{Observed, Placer, Placing, Template, placed},
+    infrastructure::{Observed, Placer, Placing, Template, placed, services},
     leader::Leadership,
     source::KubeSource,
 };
@@ -51,7 +51,7 @@ fn run(world: &World, controller: &str) -> (JoinSet<()>, watch::Sender<Template>
     let options = Options {
         controller_name: controller.to_owned(),
         gateways_share_ports: false,
-        service_of: Some(placed),
+        services_of: Some(services),
         ..Options::default()
     };
     let mut source = KubeSource::start(&client, controller, observed);

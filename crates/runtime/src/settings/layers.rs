@@ -1,6 +1,7 @@
 //! The layers, and how they are laid over one another.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     path::{Path, PathBuf},
 };
@@ -44,6 +45,38 @@ pub(super) fn load<S: Default + Serialize + DeserializeOwned>(
         .merge(Serialized::globals(flags))
         .extract()
         .map_err(|error| invalid(&error, "the settings".to_owned()))
+}
+
+/// The variables of an environment that say these settings, if all of them exist and fit.
+pub(super) fn variables<S: Default + Serialize + DeserializeOwned>(
+    settings: &BTreeMap<String, String>,
+    flags: &impl Serialize,
+    place: &str,
+) -> Result<BTreeMap<String, String>, SettingsError> {
+    let defaults = Serialized::defaults(S::default());
+    let known = keys(&defaults).map_err(|error| invalid(&error, "the defaults".to_owned()))?;
+    let wrong = |key: &str, reason: &str| SettingsError::Invalid {
+        place: place.to_owned(),
+        key: key.to_owned(),
+        reason: reason.to_owned(),
+    };
+    for (key, value) in settings {
+        if !known.contains(key) {
+            return Err(SettingsError::unknown(place.to_owned(), key, &known, str::to_owned));
+        }
+        // An empty variable counts as none.
+        if value.is_empty() {
+            return Err(wrong(key, "it is empty; give a value or leave it out"));
+        }
+    }
+    let variables: BTreeMap<String, String> =
+        settings.iter().map(|(key, value)| (variable(key), value.clone())).collect();
+    let environment = variables.iter().map(|(name, value)| (name.into(), value.into()));
+    match load::<S>(flags, None, environment) {
+        Ok(_) => Ok(variables),
+        Err(SettingsError::Invalid { key, reason, .. }) => Err(wrong(&key, &reason)),
+        Err(other) => Err(other),
+    }
 }
 
 fn file(path: &Path, known: &[String]) -> Result<impl Provider + use<>, SettingsError> {

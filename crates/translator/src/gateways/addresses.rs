@@ -8,7 +8,6 @@ use crate::problem::Problem;
 
 /// The addresses to listen on, sorted; empty is all. An address without a value asks for any.
 pub(super) fn requested(gateway: &Gateway) -> Result<Vec<IpAddr>, Problem> {
-    let mut addresses = Vec::new();
     for (index, address) in gateway.spec.addresses.iter().enumerate() {
         let value = address.value.as_deref().unwrap_or_default();
         if let Some(routability) = address.routability.as_deref().filter(|text| !text.is_empty()) {
@@ -23,7 +22,7 @@ pub(super) fn requested(gateway: &Gateway) -> Result<Vec<IpAddr>, Problem> {
         match address.r#type {
             AddressType::IpAddress if value.is_empty() => {}
             AddressType::IpAddress => {
-                let address: IpAddr = value.parse().map_err(|_| {
+                value.parse::<IpAddr>().map_err(|_| {
                     Problem::new(
                         "UnsupportedAddress",
                         format!(
@@ -31,8 +30,6 @@ pub(super) fn requested(gateway: &Gateway) -> Result<Vec<IpAddr>, Problem> {
                         ),
                     )
                 })?;
-                // `::ffff:192.0.2.1` is the same address as 192.0.2.1.
-                addresses.push(address.to_canonical());
             }
             ref other => {
                 return Err(Problem::new(
@@ -42,7 +39,5 @@ pub(super) fn requested(gateway: &Gateway) -> Result<Vec<IpAddr>, Problem> {
             }
         }
     }
-    addresses.sort_unstable();
-    addresses.dedup();
-    Ok(addresses)
+    Ok(gateway.spec.ip_addresses())
 }

@@ -22,7 +22,12 @@ pub(crate) fn translate(reader: &Reader<'_>, name: &ObjectName) -> Option<Gatewa
         Ok(addresses) => (addresses, None),
         Err(problem) => (Vec::new(), Some(problem)),
     };
-    let refused = class.err().or_else(|| bad_parameters(gateway)).or(bad_address);
+    let bad_parameters = class.err().or_else(|| bad_parameters(gateway));
+    // Where there are proxies, parameters say how they look, not what they serve: those that stand serve on until a slip
+    // is mended.
+    let placed = reader.options.services_of.is_some();
+    let stops = bad_address.is_some() || (bad_parameters.is_some() && !placed);
+    let refused = bad_parameters.or(bad_address);
 
     let sets = listener_sets::attached(reader, gateway, name);
     let mut drafts: Vec<Draft<'_>> =
@@ -37,7 +42,7 @@ pub(crate) fn translate(reader: &Reader<'_>, name: &ObjectName) -> Option<Gatewa
     let mut admissions = Vec::with_capacity(listeners.len());
     let mut outcomes = Vec::with_capacity(listeners.len());
     for settled in listeners {
-        let serves = refused.is_none() && settled.outcome.serves();
+        let serves = !stops && settled.outcome.serves();
         admissions.push(Admission {
             key: settled.outcome.key.clone(),
             port: settled.spec.port,
@@ -52,8 +57,8 @@ pub(crate) fn translate(reader: &Reader<'_>, name: &ObjectName) -> Option<Gatewa
             let listener = Listener {
                 key: settled.outcome.key.clone(),
                 port: settled.spec.port,
-                // With a Service of its own, the addresses are the Service's, and not those of the proxies.
-                addresses: match reader.options.service_of {
+                // With Services of its own, the addresses are the Services', and not those of the proxies.
+                addresses: match reader.options.services_of {
                     Some(_) => Vec::new(),
                     None => addresses.clone(),
                 },

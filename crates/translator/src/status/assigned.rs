@@ -1,4 +1,6 @@
-//! The addresses of a Gateway that has a Service of its own.
+//! The addresses of a Gateway that has Services of its own.
+
+use std::net::IpAddr;
 
 use lasthop_api_model::{AddressType, EndpointSlice, GatewayStatusAddress, Service};
 use lasthop_dataplane_api::ObjectName;
@@ -6,11 +8,27 @@ use lasthop_dataplane_api::ObjectName;
 use super::{Verdict, types};
 use crate::{gateways::GatewayOutcome, index::Reader};
 
-/// The addresses that the cluster gave to the Gateway's Service; `None` where Gateways have no Services.
-pub(super) fn addresses(reader: &Reader<'_>, gateway: &ObjectName) -> Option<Vec<GatewayStatusAddress>> {
-    let name = (reader.options.service_of?)(gateway);
-    let service = reader.find::<Service>(&gateway.namespace, &name);
-    Some(service.map(|service| of_service(service)).unwrap_or_default())
+/// The API takes no more.
+const MOST: usize = 16;
+
+/// The addresses that the cluster gave to the Services of a Gateway that asks for these; `None` where Gateways have no
+/// Services.
+pub(super) fn addresses(
+    reader: &Reader<'_>,
+    gateway: &ObjectName,
+    asked: &[IpAddr],
+) -> Option<Vec<GatewayStatusAddress>> {
+    let mut addresses: Vec<GatewayStatusAddress> = Vec::new();
+    for name in (reader.options.services_of?)(gateway, asked) {
+        let service = reader.find::<Service>(&gateway.namespace, &name);
+        for address in service.map(|service| of_service(service)).unwrap_or_default() {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+    }
+    addresses.truncate(MOST);
+    Some(addresses)
 }
 
 /// What the load balancer says, or the Service's own addresses where no load balancer was asked for.
@@ -24,24 +42,23 @@ fn of_service(service: &Service) -> Vec<GatewayStatusAddress> {
     }
     let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
     let ingress = balancer.and_then(|balancer| balancer.ingress.as_deref()).unwrap_or_default();
-    let mut addresses: Vec<GatewayStatusAddress> = ingress
+    ingress
         .iter()
         .filter_map(|entry| match (&entry.ip, &entry.hostname) {
             (Some(ip), _) if !ip.is_empty() => Some(address(AddressType::IpAddress, ip)),
             (_, Some(name)) if !name.is_empty() => Some(address(AddressType::Hostname, name)),
             _ => None,
         })
-        .collect();
-    // The API takes no more.
-    addresses.truncate(16);
-    addresses
+        .collect()
 }
 
 /// Whether the Gateway's Service leads to a proxy that is ready. What a proxy says of itself comes earlier: clients that
 /// are sent to the Service before it leads anywhere are refused.
 fn leads_somewhere(reader: &Reader<'_>, gateway: &ObjectName) -> bool {
-    let Some(service_of) = reader.options.service_of else { return true };
-    let service = ObjectName::new(gateway.namespace.clone(), service_of(gateway));
+    let Some(services_of) = reader.options.services_of else { return true };
+    // All of them lead to the same proxies.
+    let Some(first) = services_of(gateway, &[]).into_iter().next() else { return false };
+    let service = ObjectName::new(gateway.namespace.clone(), first);
     let slices = reader.slices(&service).into_iter().filter_map(|name| reader.object::<EndpointSlice>(name));
     let mut endpoints = slices.flat_map(|slice| slice.endpoints.iter().flatten());
     endpoints
@@ -57,13 +74,13 @@ pub(super) fn shortfall(
     assigned: &[GatewayStatusAddress],
     programmed: &Verdict,
 ) -> Option<Verdict> {
-    let has = |ip: &std::net::IpAddr| assigned.iter().any(|address| address.value.parse() == Ok(*ip));
+    let has = |ip: &IpAddr| assigned.iter().any(|address| address.value.parse() == Ok(*ip));
     let missing: Vec<String> =
         outcome.addresses.iter().filter(|ip| !has(ip)).map(ToString::to_string).collect();
     if !missing.is_empty() {
         let message = format!(
-            "The cluster has not given the Gateway's Service the address {}; name in spec.addresses one that the \
-             load balancer can give, or none",
+            "The cluster has not given the Gateway the address {}; name in spec.addresses what the load balancer can \
+             give, or nothing",
             missing.join(", ")
         );
         return Some(Verdict::no(types::PROGRAMMED, "AddressNotUsable", message));

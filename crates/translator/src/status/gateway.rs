@@ -30,17 +30,21 @@ pub(crate) fn gateway_status(reader: &Reader<'_>, name: &ObjectName) -> Option<G
     let told = Told { progress, gateway_accepted: outcome.refused.is_none() };
     let own: Vec<&ListenerOutcome> =
         outcome.listeners.iter().filter(|listener| listener.key.set.is_none()).collect();
-    let assigned = assigned::addresses(reader, name);
+    let assigned = assigned::addresses(reader, name, &outcome.addresses);
     let mut programmed = programmed(outcome, told);
     if let (Some(assigned), None) = (&assigned, &outcome.refused) {
         if let Some(short) = assigned::shortfall(reader, name, outcome, assigned, &programmed) {
             programmed = short;
         }
-        // Said only while nothing is known of what they serve: others may be at work.
-        if let Some(trouble) = &gateway.spec.trouble
-            && matches!(&*programmed.reason, "Pending" | "AddressNotAssigned")
-        {
-            programmed = Verdict::no(types::PROGRAMMED, "NoResources", trouble.to_string());
+        if let Some(trouble) = &gateway.spec.trouble {
+            match &*programmed.reason {
+                // Those that serve may be some of several, or of before the last change.
+                "Programmed" => programmed.message = format!("{}; but {trouble}", programmed.message).into(),
+                "Pending" | "AddressNotAssigned" => {
+                    programmed = Verdict::no(types::PROGRAMMED, "NoResources", trouble.to_string());
+                }
+                _ => {}
+            }
         }
     }
     let verdicts = verdicts(outcome, &own, programmed);

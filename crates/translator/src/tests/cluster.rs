@@ -1,6 +1,6 @@
 //! Where each Gateway has a Service of its own, and a source that knows the cluster.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use lasthop_api_model::{Installation, Parameters, Resource};
 use lasthop_dataplane_api::{ListenerState, ObjectName, Report};
@@ -14,7 +14,10 @@ fn world() -> World {
     World::with(Options {
         class_policy: ClassPolicy::OwnAllWithoutClass,
         gateways_share_ports: false,
-        service_of: Some(|gateway: &ObjectName| format!("{}-lasthop", gateway.name)),
+        services_of: Some(|gateway: &ObjectName, addresses: &[IpAddr]| {
+            let further = (1..addresses.len()).map(|number| format!("{}-lasthop-{number}", gateway.name));
+            std::iter::once(format!("{}-lasthop", gateway.name)).chain(further).collect()
+        }),
         supported_features: vec!["HTTPRoute", "Gateway"],
         ..Options::default()
     })
@@ -77,6 +80,29 @@ fn an_address_that_is_missing_does_not_hide_what_the_dataplane_said() {
 }
 
 #[test]
+fn further_addresses_are_those_of_further_services() {
+    let mut world = world();
+    let asking = format!("{GATEWAY}  addresses: [{{value: 192.0.2.10}}, {{value: 192.0.2.9}}]\n");
+    let given =
+        |address: &str| service(&format!("status: {{loadBalancer: {{ingress: [{{ip: {address}}}]}}}}\n"));
+    let second = given("192.0.2.10").replace("gw-lasthop", "gw-lasthop-1");
+    world.apply(&[&asking, &given("192.0.2.9"), &proxy(true)]);
+    world.bind_all();
+    assert_eq!(world.gateway("gw")[1], "Programmed=False/AddressNotUsable");
+    let said = message(&world.gateway_status("gw").conditions, "Programmed").to_owned();
+    assert!(said.contains("192.0.2.10") && !said.contains("192.0.2.9,"), "{said}");
+    world.apply(&[&second]);
+    assert_eq!(world.gateway("gw")[1], "Programmed=True/Programmed");
+    let addresses = |world: &World| -> Vec<String> {
+        world.gateway_status("gw").addresses.iter().map(|address| address.value.clone()).collect()
+    };
+    assert_eq!(addresses(&world), ["192.0.2.9", "192.0.2.10"]);
+    // What is not asked for any more is not looked at, though it may stand a little longer.
+    world.apply(&[&format!("{GATEWAY}  addresses: [{{value: 192.0.2.9}}]\n")]);
+    assert_eq!(addresses(&world), ["192.0.2.9"]);
+}
+
+#[test]
 fn an_address_that_the_service_has_not_got_is_not_usable() {
     let mut world = world();
     let asks = |address: &str| format!("{GATEWAY}  addresses: [{{value: {address}}}]\n");
@@ -108,7 +134,11 @@ fn parameters_are_what_the_source_found_them_to_be() {
         Arc::make_mut(&mut gateway).spec.infrastructure.as_mut().unwrap().parameters = parameters;
         world.put(gateway.into());
         assert_eq!(world.gateway("gw")[0], said);
+        // Proxies that stand serve on.
+        assert_eq!(world.translator.snapshot().listeners.len(), 1);
     }
+    world.apply(&[&format!("{manifest}  addresses: [{{value: nowhere}}]\n")]);
+    assert!(world.translator.snapshot().listeners.is_empty(), "what it asks for cannot be had");
 }
 
 #[test]
@@ -159,4 +189,11 @@ fn proxies_that_cannot_run_are_said_until_they_speak() {
     world.bind_all();
     world.apply(&[&proxy(true)]);
     assert_eq!(world.gateway("gw")[1], "Programmed=True/Programmed", "another proxy serves");
+    let said = message(&world.gateway_status("gw").conditions, "Programmed").to_owned();
+    assert_eq!(said, "The dataplane serves the Gateway; but Pod gw-1: ImagePullBackOff");
+    world.apply(&[GATEWAY]);
+    assert_eq!(
+        message(&world.gateway_status("gw").conditions, "Programmed"),
+        "The dataplane serves the Gateway"
+    );
 }

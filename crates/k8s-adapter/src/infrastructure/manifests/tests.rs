@@ -1,9 +1,13 @@
 use std::{collections::BTreeSet, sync::Arc};
 
+use k8s_openapi::api::core::v1::LocalObjectReference;
 use lasthop_dataplane_api::ObjectName;
 
 use super::*;
-use crate::parameters::{DisruptionBudget, LasthopParameters};
+use crate::{
+    infrastructure::{AUDIENCE, plan::Port},
+    parameters::{BearerToken, DisruptionBudget, LasthopParameters, ServiceType},
+};
 
 fn template() -> Template {
     Template {
@@ -28,7 +32,7 @@ fn plan(parameters: LasthopParameters) -> Plan {
         ]),
         labels: pair("team", "edge"),
         annotations: pair("note", "x"),
-        address: None,
+        addresses: Vec::new(),
         parameters: Arc::new(parameters),
     }
 }
@@ -73,7 +77,7 @@ fn users_cannot_take_over_the_labels_pods_are_found_by() {
 #[test]
 fn the_service_has_the_listeners_ports_of_both_protocols() {
     let mut plan = plan(LasthopParameters::default());
-    plan.address = Some("192.0.2.7".to_owned());
+    plan.addresses = vec!["192.0.2.7".parse().unwrap()];
     let all = all(&plan, &template(), "lasthop.dev/gateway");
     let spec = &of(&all, Placed::Service).unwrap()["spec"];
     let names: Vec<&str> =
@@ -127,4 +131,67 @@ fn pods_run_with_the_least_rights() {
     assert_eq!(container["capabilities"]["drop"], json!(["ALL"]));
     let token = &pod["volumes"][1]["projected"]["sources"][0]["serviceAccountToken"];
     assert_eq!(token["audience"], AUDIENCE);
+}
+
+#[test]
+fn each_further_address_has_a_service_with_the_same_ports() {
+    let mut plan = plan(LasthopParameters::default());
+    plan.addresses = ["192.0.2.7", "2001:db8::7"].map(|text| text.parse().unwrap()).to_vec();
+    let all = all(&plan, &template(), "lasthop.dev/gateway");
+    let services: Vec<&Manifest> = all.iter().filter(|manifest| manifest.kind == Placed::Service).collect();
+    let names: Vec<&str> = services.iter().map(|service| service.name()).collect();
+    assert_eq!(names, names::services(&plan.gateway, &plan.addresses));
+    let spec = |index: usize| &services[index].object["spec"];
+    assert_eq!((&spec(0)["loadBalancerIP"], spec(0).get("ipFamilies")), (&json!("192.0.2.7"), None));
+    assert_eq!(spec(1)["loadBalancerIP"], "2001:db8::7");
+    assert_eq!(spec(1)["ipFamilies"], json!(["IPv6"]));
+    assert_eq!((&spec(0)["ports"], &spec(0)["selector"]), (&spec(1)["ports"], &spec(1)["selector"]));
+    // Without a load balancer there is nobody to ask.
+    let parameters = LasthopParameters { service_type: Some(ServiceType::ClusterIP), ..Default::default() };
+    plan.parameters = Arc::new(parameters);
+    let all = super::all(&plan, &template(), "lasthop.dev/gateway");
+    assert_eq!(all.iter().filter(|manifest| manifest.kind == Placed::Service).count(), 1);
+}
+
+#[test]
+fn proxies_find_settings_and_tokens() {
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let parameters = LasthopParameters {
+        settings: BTreeMap::from([pair("log-format", "text"), pair("limits.idle-timeout", "5s")]),
+        bearer_tokens: vec![BearerToken {
+            name: "pay".to_owned(),
+            audience: "payments".to_owned(),
+            expiration_seconds: Some(600),
+        }],
+        drain_seconds: Some(120),
+        image_pull_secrets: vec![LocalObjectReference { name: "registry".to_owned() }],
+        topology_spread_constraints: vec![json!({"maxSkew": 1, "topologyKey": "zone"})],
+        ..LasthopParameters::default()
+    };
+    let mut template = template();
+    template.environment = BTreeMap::from([pair("LASTHOP_LOG_FORMAT", "json"), pair("LASTHOP_ADMIN", "off")]);
+    let all = all(&plan(parameters), &template, "lasthop.dev/gateway");
+    let pod = &of(&all, Placed::Deployment).unwrap()["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    let variables = container["env"].as_array().unwrap().iter();
+    let variables: BTreeMap<&str, &str> =
+        variables.map(|one| (one["name"].as_str().unwrap(), one["value"].as_str().unwrap())).collect();
+    assert_eq!(variables.len(), container["env"].as_array().unwrap().len(), "none is there twice");
+    assert_eq!(variables["LASTHOP_LOG_FORMAT"], "text", "the parameters go before the controller's");
+    assert_eq!(variables["LASTHOP_ADMIN"], "0.0.0.0:15021", "what has to be so is so");
+    assert_eq!(variables["LASTHOP_LIMITS_IDLE_TIMEOUT"], "5s");
+    assert_eq!(
+        (variables["LASTHOP_DRAIN_TIMEOUT"], &pod["terminationGracePeriodSeconds"]),
+        ("120s", &json!(128))
+    );
+    let folder = variables["LASTHOP_BEARER_TOKEN_DIRECTORY"];
+    let mount =
+        container["volumeMounts"].as_array().unwrap().iter().find(|mount| mount["mountPath"] == folder);
+    let volume =
+        pod["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == mount.unwrap()["name"]);
+    let token = &volume.unwrap()["projected"]["sources"][0]["serviceAccountToken"];
+    assert_eq!(*token, json!({"audience": "payments", "expirationSeconds": 600, "path": "pay"}));
+    assert_eq!(pod["imagePullSecrets"], json!([{"name": "registry"}]));
+    let spread = &pod["topologySpreadConstraints"][0];
+    assert_eq!(spread["labelSelector"], of(&all, Placed::Deployment).unwrap()["spec"]["selector"]);
 }
