@@ -190,7 +190,9 @@ async fn serve_link(
         environment: environment(&settings),
     });
     let tls = authority.tls();
-    tokio::join!(server.serve(listener, tls), placer(follow).run(), authority.follow(template));
+    server.share_sessions(authority.sessions());
+    let follows = authority.follow(template, server.clone());
+    tokio::join!(server.serve(listener, tls), placer(follow).run(), follows);
 }
 
 /// What all proxies have in common, where their Gateway's parameters do not say otherwise.

@@ -39,7 +39,7 @@ pub use keys::{
 pub use l4_route::{L4Backend, L4Rule};
 pub use listener::{ClientValidation, ClientValidationMode, Listener, ListenerProtocol, ListenerTls};
 pub use observed::{EndpointReport, FailedHandshake, Handshake, PresentedLeaf};
-pub use persistence::{SessionCarrier, SessionPersistence};
+pub use persistence::{SessionCarrier, SessionPersistence, SessionSecret};
 pub use reason::FailureReason;
 pub use route::{
     AttachedHost, Attachment, BackendTarget, HttpMatch, HttpRule, InvalidBackend, KeyValueMatch, PathMatch,

@@ -1,6 +1,6 @@
 //! Session persistence: which endpoint a client's further requests go to (GEP-1619).
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -36,4 +36,30 @@ pub enum SessionCarrier {
         /// Its name, in lower case.
         name: Arc<str>,
     },
+}
+
+/// What clients' sessions are sealed with, where a control plane gives it: dataplanes with the same secret take over
+/// each other's sessions. Never in logs and pages.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionSecret(Arc<[u8; SessionSecret::LENGTH]>);
+
+impl SessionSecret {
+    /// In bytes.
+    pub const LENGTH: usize = 32;
+
+    /// These bytes, which nobody can guess.
+    pub fn new(bytes: [u8; Self::LENGTH]) -> Self {
+        Self(Arc::new(bytes))
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8; Self::LENGTH] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SessionSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionSecret(..)")
+    }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::{
     Backend, BackendKey, EndpointSet, EndpointsKey, HttpRule, L4Rule, Listener, ListenerKey, RuleKey,
+    SessionSecret,
 };
 
 /// Everything a dataplane serves, at one version.
@@ -23,6 +24,9 @@ pub struct Snapshot {
     pub backends: BTreeMap<BackendKey, Arc<Backend>>,
     /// The endpoints.
     pub endpoints: BTreeMap<EndpointsKey, Arc<EndpointSet>>,
+    /// What clients' sessions are sealed with; `None` leaves it to the dataplane.
+    #[serde(skip)]
+    pub session_secret: Option<SessionSecret>,
 }
 
 /// What changed from one version to the next. It takes effect as a whole.
@@ -40,6 +44,9 @@ pub struct Update {
     pub backends: Changes<BackendKey, Backend>,
     /// Changed endpoints.
     pub endpoints: Changes<EndpointsKey, EndpointSet>,
+    /// Another secret for clients' sessions; one that was given stays until there is another one.
+    #[serde(skip)]
+    pub session_secret: Option<SessionSecret>,
 }
 
 /// Changes of one type of resource; each key occurs at most once. `None` removes.
@@ -86,6 +93,9 @@ impl Snapshot {
         update.l4_rules.apply(&mut self.l4_rules);
         update.backends.apply(&mut self.backends);
         update.endpoints.apply(&mut self.endpoints);
+        if let Some(secret) = &update.session_secret {
+            self.session_secret = Some(secret.clone());
+        }
     }
 
     /// The update that leads from `self` to `new`.
@@ -97,6 +107,7 @@ impl Snapshot {
             l4_rules: Changes::between(&self.l4_rules, &new.l4_rules),
             backends: Changes::between(&self.backends, &new.backends),
             endpoints: Changes::between(&self.endpoints, &new.endpoints),
+            session_secret: new.session_secret.clone().filter(|_| new.session_secret != self.session_secret),
         }
     }
 }
@@ -104,8 +115,9 @@ impl Snapshot {
 impl Update {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        let Self { version: _, listeners, http_rules, l4_rules, backends, endpoints } = self;
+        let Self { version: _, listeners, http_rules, l4_rules, backends, endpoints, session_secret } = self;
         let rules = http_rules.is_empty() && l4_rules.is_empty();
-        listeners.is_empty() && rules && backends.is_empty() && endpoints.is_empty()
+        let hops = backends.is_empty() && endpoints.is_empty();
+        listeners.is_empty() && rules && hops && session_secret.is_none()
     }
 }

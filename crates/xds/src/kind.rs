@@ -24,10 +24,12 @@ pub(crate) enum Kind {
     Certificate,
     /// A revocation list, named by its content.
     Crl,
+    /// What clients' sessions are sealed with, named by the Gateway; only where a rule keeps sessions.
+    SessionSecret,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Listener,
         Self::HttpRule,
         Self::L4Rule,
@@ -36,6 +38,7 @@ impl Kind {
         Self::TrustAnchors,
         Self::Certificate,
         Self::Crl,
+        Self::SessionSecret,
     ];
 
     fn label(self) -> &'static str {
@@ -48,6 +51,7 @@ impl Kind {
             Self::TrustAnchors => "TrustAnchors",
             Self::Certificate => "Certificate",
             Self::Crl => "Crl",
+            Self::SessionSecret => "SessionSecret",
         }
     }
 

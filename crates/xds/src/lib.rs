@@ -7,8 +7,8 @@
 //!
 //! `envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources`, with the public field numbers. A
 //! proxy subscribes to one type, `type.lasthop.dev/v1.Snapshot`. Each resource in a response has its own type
-//! (`type.lasthop.dev/v1.Listener`, `HttpRule`, `L4Rule`, `Backend`, `Endpoints`, `TrustAnchors`, `Certificate`, `Crl`)
-//! and is named by it and its key. One subscription for all types, because the protocol sends types one by one, each to
+//! (`type.lasthop.dev/v1.Listener`, `HttpRule`, `L4Rule`, `Backend`, `Endpoints`, `TrustAnchors`, `Certificate`, `Crl`,
+//! `SessionSecret`) and is named by it and its key. One subscription for all types, because the protocol sends types one by one, each to
 //! be acknowledged by itself: a rule could be in force before its backend, and half an update be refused. So one
 //! response is one update, in force as a whole, acknowledged or refused as a whole.
 //!
@@ -53,6 +53,7 @@ mod kind;
 mod metrics;
 mod report;
 mod server;
+mod sessions;
 mod tls;
 mod wire;
 
@@ -61,4 +62,5 @@ pub use authority::{Authority, AuthorityError, renewal_is_due};
 pub use client::{AddressError, Client, ClientOptions, ControlPlaneAddress};
 pub use metrics::{ClientMetrics, ServerMetrics};
 pub use server::{Server, ServerOptions};
+pub use sessions::session_master;
 pub use tls::{LinkTlsError, SERVER_NAME, ServingTls};

@@ -28,6 +28,8 @@ pub struct NativeDataplane {
     workers: Arc<[Peer]>,
     metrics: Arc<Metrics>,
     names: Names,
+    /// Whether the key of clients' sessions is the process's own setting, which counts before a control plane's.
+    own_session_key: bool,
     control: Mutex<Control>,
 }
 
@@ -83,8 +85,9 @@ impl NativeDataplane {
             let (options, metrics, sessions) = (options.clone(), metrics.clone(), sessions.clone());
             worker::spawn(index, commands, move || Worker::new(index, peers, options, metrics, sessions))?;
         }
+        let own_session_key = options.session_key.is_some();
         let names = Names::new(options.resolver, workers.clone(), metrics.clone());
-        Ok(Self { tls, workers, metrics, names, control: Mutex::default() })
+        Ok(Self { tls, workers, metrics, names, own_session_key, control: Mutex::default() })
     }
 
     /// Gives a command to every worker and waits for all answers.
@@ -101,6 +104,18 @@ impl NativeDataplane {
             // A worker that is gone serves nothing.
             let _ = answer.await;
         }
+    }
+
+    /// What clients' sessions are sealed with from now on, if that changes.
+    fn sessions(&self, update: &Update) -> Option<Arc<Sessions>> {
+        let secret = update.session_secret.as_ref().filter(|_| !self.own_session_key)?;
+        let sessions = SessionKey::derive(secret.bytes()).ok().as_ref().and_then(Sessions::new);
+        if sessions.is_none() {
+            tracing::error!(
+                "the control plane's key of clients' sessions cannot be used; the one of before stays"
+            );
+        }
+        sessions.map(Arc::new)
     }
 
     /// The open client connections of each worker.
@@ -159,6 +174,7 @@ impl Dataplane for NativeDataplane {
         let plan = ports.plan(tls, &update, snapshot, if *draining { 0 } else { self.workers.len() });
         report.listeners = plan.states;
 
+        let sessions = self.sessions(&update);
         let mut listen = plan.sockets.into_iter();
         self.tell_all(|done| {
             let update = WorkerUpdate {
@@ -171,6 +187,7 @@ impl Dataplane for NativeDataplane {
                 fronts: plan.fronts.clone(),
                 datagrams: plan.datagrams.clone(),
                 listen: listen.next().unwrap_or_default(),
+                sessions: sessions.clone(),
             };
             Command::Update(Box::new(update), done)
         })

@@ -211,7 +211,7 @@ impl Exchange {
     ) -> Result<Outcome, FailureReason> {
         let connection = self.connection.clone();
         let worker = &connection.worker;
-        let session = worker.sessions.find(rule, &outgoing.parts.headers, &worker.view.borrow());
+        let session = worker.sessions.borrow().find(rule, &outgoing.parts.headers, &worker.view.borrow());
         let reference = match &session {
             Some(session) => session.reference,
             None => rule.choose(fastrand::u32(..)).ok_or(FailureReason::InvalidBackend)?,
@@ -256,7 +256,7 @@ impl Exchange {
         }
         if let (Some(persistence), Some(identity), Some(endpoint)) =
             (&rule.source.persistence, reference.identity, self.trace.endpoint)
-            && let Some((name, value)) = worker.sessions.answer(
+            && let Some((name, value)) = worker.sessions.borrow().answer(
                 persistence,
                 session.as_deref(),
                 (identity, endpoint),

@@ -47,7 +47,7 @@ pub(crate) struct Worker {
     pub metrics: Arc<Metrics>,
     pub counters: Arc<WorkerCounters>,
     pub deadlines: Rc<Deadlines>,
-    pub sessions: Arc<Sessions>,
+    pub sessions: RefCell<Arc<Sessions>>,
     pub tokens: BearerTokens,
     /// What requests are served by.
     pub view: RefCell<View>,
@@ -163,7 +163,7 @@ impl Worker {
             metrics,
             counters,
             deadlines: Rc::default(),
-            sessions,
+            sessions: RefCell::new(sessions),
             tokens: BearerTokens::new(bearer_tokens),
             view: RefCell::default(),
             endpoints: RefCell::default(),

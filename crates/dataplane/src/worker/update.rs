@@ -11,6 +11,7 @@ use lasthop_tls_backends::{DownstreamTls, UpstreamTls};
 use super::{ListenerView, PortKey, PortTls, Socket, SocketKey, View, Worker};
 use crate::{
     l4::PortFront,
+    proxy::Sessions,
     routing::CompiledRule,
     upstream::{AlpnChoice, Endpoint, Hop, TlsHop, UpstreamBackend},
 };
@@ -28,6 +29,8 @@ pub(crate) struct WorkerUpdate {
     pub datagrams: Option<Vec<(SocketAddr, ListenerKey)>>,
     /// Sockets to accept on, each with its address.
     pub listen: Vec<(SocketKey, Socket)>,
+    /// What clients' sessions are sealed with from now on.
+    pub sessions: Option<Arc<Sessions>>,
 }
 
 /// A backend, compiled.
@@ -59,6 +62,9 @@ impl Worker {
     pub(crate) fn take_over(self: &Rc<Self>, update: &WorkerUpdate) {
         self.series.borrow_mut().clear();
         self.updates.set(self.updates.get() + 1);
+        if let Some(sessions) = &update.sessions {
+            self.sessions.replace(sessions.clone());
+        }
         let mut view = self.view.borrow_mut();
         for (key, listener) in &update.listeners {
             view.routes.set_listener(key, listener.as_deref());

@@ -11,7 +11,7 @@ use lasthop_dataplane_api::{BackendKey, Changes, EndpointSet, HttpRule, L4Rule, 
 use crate::{
     discovery::{Any, DeltaDiscoveryResponse, Resource},
     kind::{Kind, SNAPSHOT},
-    wire::{Blobs, DecodeError, decode_backend, decode_listener, decode_plain},
+    wire::{Blobs, DecodeError, decode_backend, decode_listener, decode_plain, decode_secret},
 };
 
 /// What the proxy has.
@@ -155,6 +155,7 @@ fn set(update: &mut Update, part: &Part<'_>, blobs: &Blobs) -> Result<(), Decode
             same(key, &endpoints.key)?;
             update.endpoints.0.push((endpoints.key.clone(), Some(Arc::new(endpoints))));
         }
+        Kind::SessionSecret => update.session_secret = Some(decode_secret(bytes)?),
         Kind::TrustAnchors | Kind::Certificate | Kind::Crl => {}
     }
     Ok(())
@@ -167,7 +168,8 @@ fn remove(update: &mut Update, kind: Kind, key: &str) -> Result<(), DecodeError>
         Kind::L4Rule => gone(&mut update.l4_rules, key),
         Kind::Backend => gone(&mut update.backends, key),
         Kind::Endpoints => gone(&mut update.endpoints, key),
-        Kind::TrustAnchors | Kind::Certificate | Kind::Crl => Ok(()),
+        // A secret that nobody needs is none that anybody would have to forget.
+        Kind::TrustAnchors | Kind::Certificate | Kind::Crl | Kind::SessionSecret => Ok(()),
     }
 }
 

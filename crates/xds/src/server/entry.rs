@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lasthop_dataplane_api::{Backend, EndpointSet, HttpRule, L4Rule, Listener};
+use lasthop_dataplane_api::{Backend, EndpointSet, HttpRule, L4Rule, Listener, ObjectName, SessionSecret};
 use lasthop_tls_verify::ContentId;
 
 use crate::{
     discovery,
     kind::{Kind, hex_bytes},
-    wire::{Named, encode_backend, encode_listener, encode_plain},
+    wire::{Named, encode_backend, encode_listener, encode_plain, encode_secret},
 };
 
 /// A resource, encoded once for all proxies.
@@ -54,6 +54,11 @@ impl Entry {
             Kind::Endpoints.name(&endpoints.key),
             (encode_plain(endpoints), Vec::new()),
         )
+    }
+
+    pub(super) fn session_secret(gateway: &ObjectName, secret: &SessionSecret) -> Arc<Self> {
+        let name = Kind::SessionSecret.name(gateway);
+        Self::new(Kind::SessionSecret, name, (encode_secret(secret), Vec::new()))
     }
 
     pub(super) fn blob(Named { name, blob }: &Named) -> Arc<Self> {

@@ -14,7 +14,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use lasthop_dataplane_api::{Dataplane, ObjectName, Report, TlsCapabilities, Update};
+use lasthop_dataplane_api::{Dataplane, ObjectName, Report, SessionSecret, TlsCapabilities, Update};
 use tokio::{
     net::TcpListener,
     sync::{Notify, watch},
@@ -97,6 +97,12 @@ impl Server {
     /// Takes proxies until the task ends. `listener` is bound, `tls` holds the serving certificate.
     pub async fn serve(self, listener: TcpListener, tls: ServingTls) {
         accept::serve(self.shared, listener, tls).await;
+    }
+
+    /// Gives the proxies of each Gateway with rules that keep clients' sessions a secret in common, made from this one.
+    /// Replicas with the same one give the same. Without it each proxy has a key of its own, and its sessions end with it.
+    pub fn share_sessions(&self, master: SessionSecret) {
+        self.shared.world().set_session_master(master);
     }
 
     /// How many proxies of a Gateway are told by this replica what to serve.

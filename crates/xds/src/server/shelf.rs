@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use lasthop_dataplane_api::{EndpointsKey, ListenerKey};
+use lasthop_dataplane_api::{EndpointsKey, ListenerKey, RuleKey};
 use tokio::sync::watch;
 
 use super::{entry::Entry, verdict::Voices};
@@ -21,6 +21,8 @@ pub(super) struct Shelf {
     references: HashMap<Arc<str>, usize>,
     /// The endpoints that a backend of the Gateway leads to.
     pub(super) wanted_endpoints: BTreeSet<EndpointsKey>,
+    /// The rules that keep clients' sessions.
+    pub(super) keeps_sessions: BTreeSet<RuleKey>,
     /// The names that changed, by generation.
     log: VecDeque<(u64, Vec<Arc<str>>)>,
     changing: BTreeSet<Arc<str>>,
@@ -45,6 +47,7 @@ impl Default for Shelf {
             entries: HashMap::new(),
             references: HashMap::new(),
             wanted_endpoints: BTreeSet::new(),
+            keeps_sessions: BTreeSet::new(),
             log: VecDeque::new(),
             changing: BTreeSet::new(),
             generation: watch::Sender::new(0),

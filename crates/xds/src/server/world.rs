@@ -5,10 +5,12 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use lasthop_dataplane_api::{EndpointSet, EndpointsKey, ListenerKey, ObjectName, Report, Update};
+use lasthop_dataplane_api::{
+    EndpointSet, EndpointsKey, ListenerKey, ObjectName, Report, SessionSecret, Update,
+};
 
 use super::{entry::Entry, shelf::Shelf};
-use crate::{kind::Kind, wire::Named};
+use crate::{kind::Kind, sessions::of_gateway, wire::Named};
 
 /// The state behind the server's lock. Nothing in here waits.
 #[derive(Debug, Default)]
@@ -20,6 +22,8 @@ pub(super) struct World {
     endpoints: BTreeMap<EndpointsKey, Arc<EndpointSet>>,
     /// Blobs that some shelf holds, so that Gateways share them.
     blobs: HashMap<Arc<str>, Weak<Entry>>,
+    /// What each Gateway's secret for clients' sessions is made from.
+    session_master: Option<SessionSecret>,
 }
 
 /// A Gateway, a resource's name, and the resource unless it is gone.
@@ -35,7 +39,9 @@ pub(super) struct Prepared<'a> {
 
 impl<'a> Prepared<'a> {
     pub(super) fn new(update: &'a Update) -> Self {
-        let Update { version: _, listeners, http_rules, l4_rules, backends, endpoints: _ } = update;
+        // Endpoints belong to no Gateway, and a secret is of our own making here.
+        let Update { version: _, listeners, http_rules, l4_rules, backends, endpoints: _, session_secret: _ } =
+            update;
         let listeners =
             listeners.0.iter().map(|(key, value)| (key, value.as_deref().map(Entry::listener))).collect();
         let http = http_rules.0.iter().map(|(key, value)| {
@@ -81,9 +87,47 @@ impl World {
             }
         }
         self.apply_endpoints(update);
+        for (key, rule) in &update.http_rules.0 {
+            let Some(shelf) = self.shelves.get_mut(&key.gateway) else { continue };
+            match rule.as_ref().is_some_and(|rule| rule.persistence.is_some()) {
+                true => shelf.keeps_sessions.insert(key.clone()),
+                false => shelf.keeps_sessions.remove(key),
+            };
+        }
+        self.share_secrets();
         self.shelves.values_mut().for_each(Shelf::commit);
         self.shelves.retain(|_, shelf| !shelf.is_idle());
         self.blobs.retain(|_, entry| entry.strong_count() > 0);
+    }
+
+    /// From now on each Gateway's secret for clients' sessions is made from this one.
+    pub(super) fn set_session_master(&mut self, master: SessionSecret) {
+        if self.session_master.as_ref() == Some(&master) {
+            return;
+        }
+        self.session_master = Some(master);
+        // Those of before are of another master.
+        for (gateway, shelf) in &mut self.shelves {
+            shelf.remove(&Kind::SessionSecret.name(gateway));
+        }
+        self.share_secrets();
+        self.shelves.values_mut().for_each(Shelf::commit);
+    }
+
+    /// Those that keep clients' sessions get a secret of their Gateway's own, so that any of its proxies takes over
+    /// another one's sessions.
+    fn share_secrets(&mut self) {
+        let Some(master) = &self.session_master else { return };
+        for (gateway, shelf) in &mut self.shelves {
+            let name = Kind::SessionSecret.name(gateway);
+            match (shelf.keeps_sessions.is_empty(), shelf.version_of(&name)) {
+                (true, Some(_)) => shelf.remove(&name),
+                (true, None) | (false, Some(_)) => {}
+                (false, None) => {
+                    shelf.put(Entry::session_secret(gateway, &of_gateway(master, gateway)), Entry::blob);
+                }
+            }
+        }
     }
 
     fn apply_endpoints(&mut self, update: &Update) {

@@ -11,6 +11,7 @@
 mod backend;
 mod blob;
 mod listener;
+mod secret;
 
 use std::fmt::Display;
 
@@ -21,6 +22,7 @@ use serde_json::Value;
 pub(crate) use backend::{decode_backend, encode_backend};
 pub(crate) use blob::{Blob, Blobs, Named};
 pub(crate) use listener::{decode_listener, encode_listener};
+pub(crate) use secret::{decode_secret, encode_secret};
 
 /// Why a resource cannot be read.
 #[derive(Debug, thiserror::Error)]

@@ -2,8 +2,8 @@ use std::net::SocketAddr;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lasthop_dataplane_api::{
-    AppProtocol, Backend, BackendKey, BackendTls, Changes, Endpoint, Listener, ListenerProtocol, ListenerTls,
-    PlaintextReason,
+    AppProtocol, Backend, BackendKey, BackendTls, Changes, Endpoint, HttpRule, Listener, ListenerProtocol,
+    ListenerTls, PlaintextReason, RouteKey, RouteKind, RuleKey, SessionCarrier, SessionPersistence, Timeouts,
 };
 use lasthop_tls_verify::CertifiedKey;
 
@@ -140,4 +140,58 @@ fn what_did_not_change_is_no_change() {
     assert_eq!(world.shelf(&gateway("a")).generation(), generation);
     assert!(world.shelf(&gateway("a")).since(generation).unwrap().is_empty());
     assert!(world.shelf(&gateway("a")).since(0).is_some());
+}
+
+/// A rule of the Gateway that keeps clients' sessions, or not.
+fn rule(gateway_name: &str, keeps: bool) -> (RuleKey, Option<Arc<HttpRule>>) {
+    let route = RouteKey { kind: RouteKind::HTTPRoute, object: ObjectName::new("n", "r") };
+    let key = RuleKey { route, gateway: gateway(gateway_name), index: 0 };
+    let carrier = SessionCarrier::Header { name: "s".into() };
+    let rule = HttpRule {
+        key: key.clone(),
+        name: None,
+        created: 0,
+        attachments: Vec::new(),
+        matches: Vec::new(),
+        filters: Vec::new(),
+        backends: Vec::new(),
+        timeouts: Timeouts::default(),
+        retry: None,
+        persistence: keeps.then_some(SessionPersistence { carrier, absolute_timeout: None }),
+    };
+    (key, Some(Arc::new(rule)))
+}
+
+#[test]
+fn gateways_that_keep_sessions_get_a_secret_of_their_own() {
+    let secret = |world: &mut World, name: &str| {
+        let all = world.shelf(&gateway(name)).since_versions(&HashMap::new());
+        let mut found = all.changed.iter().filter(|entry| entry.name.starts_with("SessionSecret/"));
+        found.next().map(|entry| entry.to_resource().resource.unwrap().value)
+    };
+    let keeping = |keeps: bool| Update {
+        http_rules: Changes(vec![rule("a", keeps), rule("b", keeps), rule("c", false)]),
+        ..Update::default()
+    };
+    let mut world = World::default();
+    apply(&mut world, keeping(true));
+    assert_eq!(secret(&mut world, "a"), None, "nobody gave one");
+    let before = world.shelf(&gateway("a")).generation();
+    world.set_session_master(SessionSecret::new([1; 32]));
+    let (a, b) = (secret(&mut world, "a").unwrap(), secret(&mut world, "b").unwrap());
+    assert_ne!(a, b);
+    assert_eq!(secret(&mut world, "c"), None, "nobody needs one");
+    let told = world.shelf(&gateway("a")).since(before).unwrap();
+    assert_eq!(told.changed.len(), 1);
+
+    // Another replica gives the same; a new master another one.
+    let mut other = World::default();
+    other.set_session_master(SessionSecret::new([1; 32]));
+    apply(&mut other, keeping(true));
+    assert_eq!(secret(&mut other, "a"), Some(a.clone()));
+    world.set_session_master(SessionSecret::new([2; 32]));
+    assert_ne!(secret(&mut world, "a"), Some(a));
+
+    apply(&mut world, keeping(false));
+    assert_eq!(secret(&mut world, "a"), None);
 }
