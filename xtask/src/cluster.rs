@@ -195,12 +195,17 @@ fn status() -> Outcome {
     Ok(())
 }
 
+/// Where programs are found that know the cluster: its own first.
+pub(crate) fn path(layout: &Layout) -> Result<OsString, String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = [layout.folder.join("bin")].into_iter().chain(std::env::split_paths(&path));
+    std::env::join_paths(folders).map_err(|error| format!("PATH: {error}"))
+}
+
 fn exec(options: &Exec) -> Outcome {
     let (layout, space) = running(&options.name)?;
     let Some((program, arguments)) = options.command.split_first() else { return Ok(()) };
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = [layout.folder.join("bin")].into_iter().chain(std::env::split_paths(&path));
-    let path = std::env::join_paths(folders).map_err(|error| format!("PATH: {error}"))?;
+    let path = path(&layout)?;
     // env looks the program up in the new path; nsenter would in the old one.
     let mut command = space.command("env");
     command.arg(program).args(arguments).env("PATH", path).env("KUBECONFIG", layout.kubeconfig());

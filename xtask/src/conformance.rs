@@ -131,10 +131,11 @@ impl Build {
         }
     }
 
-    fn arguments(self) -> &'static [&'static str] {
+    /// What is built, and how: unoptimised with the selection of the tests, so that nothing is built twice.
+    fn selection(self, program: &str) -> Vec<String> {
         match self {
-            Self::Release => &["--release"],
-            Self::Debug => &[],
+            Self::Release => vec!["--release".to_owned(), format!("--package={program}")],
+            Self::Debug => vec!["--workspace".to_owned()],
         }
     }
 }
@@ -215,6 +216,19 @@ pub(crate) fn install_built(
         no_build: true,
         binaries: None,
         manifests: Some(manifests),
+        dataplane: Dataplane::Rustls,
+    };
+    install::install(&what, Some((layout, space)), kubectl)?;
+    install::wait_for_class(kubectl, "lasthop").map(drop)
+}
+
+/// Installs what the tests built, building what is missing.
+pub(crate) fn install_debug((layout, space): (&Layout, &Space), kubectl: &Kubectl<'_>) -> Outcome {
+    let what = install::What {
+        build: Build::Debug,
+        no_build: false,
+        binaries: None,
+        manifests: None,
         dataplane: Dataplane::Rustls,
     };
     install::install(&what, Some((layout, space)), kubectl)?;

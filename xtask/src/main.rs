@@ -11,6 +11,7 @@ mod conformance;
 mod deny;
 mod graph;
 mod images;
+mod on_cluster;
 mod print;
 mod processes;
 mod setup;

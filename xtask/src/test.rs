@@ -9,6 +9,7 @@ use crate::{
     cluster::programs::published_gateway_api,
     conformance, deny,
     graph::test_targets,
+    on_cluster,
     processes::{cargo, run as run_command},
     setup, size,
     suite::{self, Tally},
@@ -17,7 +18,7 @@ use crate::{
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Only these steps (may be given several times); by default all of them, conformance only with CI=true.
+    /// Only these steps (may be given several times); by default all of them, those on a cluster only with CI=true.
     #[arg(long = "step", value_enum)]
     steps: Vec<Step>,
     /// Install nothing first.
@@ -40,6 +41,9 @@ enum Step {
     E2e,
     /// Certificate chains of public suites: all of them through the verifier, a sample through the proxy.
     Trust,
+    /// Adapter, validation and an installation on a Kubernetes of their own: needs root, and some ten minutes when the
+    /// Kubernetes is not built.
+    Cluster,
     /// The official Gateway API suite, on a Kubernetes of its own: needs root, and half an hour when nothing is built.
     Conformance,
 }
@@ -65,13 +69,12 @@ pub(crate) fn run(options: &Options) -> Outcome {
         if !options.steps.is_empty() && !asked_for {
             continue;
         }
-        if *step == Step::Conformance && !asked_for && std::env::var_os("CI").is_none_or(|ci| ci != "true") {
-            println!(
-                "==> conformance LEFT OUT: it makes a cluster, as root; cargo xtask test --step conformance"
-            );
+        let name = format!("{step:?}").to_lowercase();
+        let makes_a_cluster = matches!(step, Step::Cluster | Step::Conformance);
+        if makes_a_cluster && !asked_for && std::env::var_os("CI").is_none_or(|ci| ci != "true") {
+            println!("==> {name} LEFT OUT: it makes a cluster, as root; cargo xtask test --step {name}");
             continue;
         }
-        let name = format!("{step:?}").to_lowercase();
         let outcome = timed(&name, || step.run(&mut tally));
         if let Err(sentence) = outcome {
             println!("==> {name} FAILED: {sentence}");
@@ -106,6 +109,7 @@ impl Step {
             Self::Unit => unit(tally),
             Self::E2e => tests(tally, &["--test"], |package| package == PROXY),
             Self::Trust => trust::counted(&trust::Options::default(), tally),
+            Self::Cluster => on_cluster::counted(tally),
             Self::Conformance => conformance::counted(tally),
         }
     }
@@ -161,8 +165,9 @@ fn tests(tally: &mut Tally, kinds: &[&str], of: impl Fn(&str) -> bool) -> Outcom
             arguments.push((*kind).into());
             continue;
         }
-        // The public suites have a step of their own.
-        let wanted = |package: &str, target: &str| of(package) && target != trust::TARGET;
+        // The public suites, and what needs a cluster, have steps of their own.
+        let elsewhere = [trust::TARGET, on_cluster::TARGET];
+        let wanted = |package: &str, target: &str| of(package) && !elsewhere.contains(&target);
         for (_, target) in test_targets()?.into_iter().filter(|(package, target)| wanted(package, target)) {
             arguments.extend(["--test".into(), target.into()]);
         }

@@ -90,8 +90,8 @@ fn binary(options: &What<'_>, program: &str) -> Result<PathBuf, String> {
         if !folder.join("Cargo.toml").is_file() {
             return Err(format!("there is no {program} yet: {} is missing", folder.display()));
         }
-        let mut command = cargo(["build", "--locked", "--package", program, "--all-features"]);
-        command.args(options.build.arguments());
+        let mut command = cargo(["build", "--locked", "--all-features", "--bin", program]);
+        command.args(options.build.selection(program));
         run(command)?;
     }
     if binary.is_file() {

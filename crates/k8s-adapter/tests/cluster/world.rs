@@ -29,6 +29,10 @@ impl World {
     pub(crate) async fn new() -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let Some(path) = std::env::var_os("LASTHOP_TEST_KUBECONFIG") else {
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "in CI these run by `cargo xtask test --step cluster` only"
+            );
             eprintln!(
                 "SKIPPED: no API server to test against; set LASTHOP_TEST_KUBECONFIG (`cargo xtask cluster up` makes one)"
             );
