@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub(crate) fn check() -> Outcome {
     run(cargo(["deny", "--all-features", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]))?;
     if fetched(cargo(["deny", "--all-features", "fetch", "db"])) {
-        return run(cargo(["deny", "--all-features", "check", "--disable-fetch", "advisories"]));
+        return run(cargo(["deny", "--all-features", "--offline", "check", "advisories"]));
     }
     println!("    ****************************************************************************");
     println!("    *  ADVISORIES WERE NOT CHECKED: their database could not be fetched.       *");
