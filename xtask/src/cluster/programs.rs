@@ -107,6 +107,14 @@ pub(crate) const GRPC_CLIENT: Program = Program {
 pub(crate) const GRPC_SERVER: Program =
     Program { name: "grpc-interop-server", package: "google.golang.org/grpc/interop/server", ..GRPC_CLIENT };
 
+/// curl for gRPC.
+pub(crate) const GRPCURL: Program = Program {
+    name: "grpcurl",
+    module: "grpcurl",
+    package: "github.com/fullstorydev/grpcurl/cmd/grpcurl",
+    ..PLAIN
+};
+
 /// Helm, for the tests of the chart.
 pub(crate) const HELM: Program = Program {
     name: "helm",

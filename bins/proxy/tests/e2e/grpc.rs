@@ -1,7 +1,9 @@
 //! gRPC through the proxy's own process: grpc-go's interoperability cases, verified hops, errors, long streams.
 
+mod grpcurl;
 mod interop;
 mod streams;
+mod tonic;
 mod wire;
 
 use crate::{

@@ -58,7 +58,7 @@ fn through_an_http_route(stack: Stack) {
     try_all(&site, stack, true);
 }
 
-fn try_all(site: &Site, stack: Stack, verified: bool) {
+pub(super) fn try_all(site: &Site, stack: Stack, verified: bool) {
     let Some(client) = peers::interop_program("client") else { return };
     let proxy = site.start(stack);
     let ca = site.front_ca();

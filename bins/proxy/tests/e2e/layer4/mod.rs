@@ -1,7 +1,8 @@
 //! TLSRoute, TCPRoute and UDPRoute: real peers before and behind the proxy.
 
-mod databases;
 mod manifests;
 mod names;
+mod postgresql;
 mod proxy_protocol;
+mod redis;
 mod tls;

@@ -209,8 +209,12 @@ pub(crate) fn grpc_interop(folder: &Path, leaf: Option<&Leaf>) -> Option<Peer> {
 
 /// Where the client or server of grpc-go's interoperability tests is.
 pub(crate) fn interop_program(side: &str) -> Option<PathBuf> {
-    let name = format!("grpc-interop-{side}");
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.lasthop/bin").join(&name);
+    go_program(&format!("grpc-interop-{side}"))
+}
+
+/// Where a program is that the set-up builds.
+pub(crate) fn go_program(name: &str) -> Option<PathBuf> {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.lasthop/bin").join(name);
     let found = built.exists().then_some(built);
     if found.is_none() {
         assert!(std::env::var_os("CI").is_none(), "CI needs {name}: cargo xtask setup");
