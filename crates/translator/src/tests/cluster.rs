@@ -137,7 +137,7 @@ fn parameters_are_what_the_source_found_them_to_be() {
         // Proxies that stand serve on.
         assert_eq!(world.translator.snapshot().listeners.len(), 1);
     }
-    world.apply(&[&format!("{manifest}  addresses: [{{value: nowhere}}]\n")]);
+    world.apply(&[&format!("{manifest}  addresses: [{{type: Hostname, value: nowhere.test}}]\n")]);
     assert!(world.translator.snapshot().listeners.is_empty(), "what it asks for cannot be had");
 }
 
