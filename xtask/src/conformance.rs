@@ -132,9 +132,10 @@ impl Build {
     }
 
     /// What is built, and how: unoptimised with the selection of the tests, so that nothing is built twice.
-    fn selection(self, program: &str) -> Vec<String> {
+    fn selection(self) -> Vec<String> {
+        let packages = || install::PROGRAMS.iter().map(|program| format!("--package={program}"));
         match self {
-            Self::Release => vec!["--release".to_owned(), format!("--package={program}")],
+            Self::Release => packages().chain(["--release".to_owned()]).collect(),
             Self::Debug => vec!["--workspace".to_owned()],
         }
     }

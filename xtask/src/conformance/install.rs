@@ -15,11 +15,10 @@ use crate::{
         space::{Space, text, until},
     },
     processes::{build_folder, cargo, run},
-    root,
 };
 
 /// Our programs, each an image of its own.
-const PROGRAMS: [&str; 2] = ["lasthop-controller", "lasthop-proxy"];
+pub(crate) const PROGRAMS: [&str; 2] = ["lasthop-controller", "lasthop-proxy"];
 
 /// What is installed.
 pub(crate) struct What<'a> {
@@ -39,6 +38,7 @@ pub(crate) fn install(
     ours: Option<(&Layout, &Space)>,
     kubectl: &Kubectl<'_>,
 ) -> Result<(), String> {
+    build(options)?;
     let manifests = manifests(options)?;
     if let Some((layout, space)) = ours {
         for program in PROGRAMS {
@@ -81,19 +81,23 @@ fn manifests(options: &What<'_>) -> Result<String, String> {
     }
 }
 
-/// The program's binary, built unless it shall not be.
+/// Builds the programs, unless they shall be taken as they are: at once, so that what they share is built once.
+fn build(options: &What<'_>) -> Result<(), String> {
+    if options.no_build || options.binaries.is_some() {
+        return Ok(());
+    }
+    let mut command = cargo(["build", "--locked", "--all-features"]);
+    command.args(options.build.selection());
+    for program in PROGRAMS {
+        command.args(["--bin", program]);
+    }
+    run(command)
+}
+
+/// The program's binary.
 fn binary(options: &What<'_>, program: &str) -> Result<PathBuf, String> {
-    let folder = root().join("bins").join(program.trim_start_matches("lasthop-"));
     let built = build_folder().join(options.build.folder());
     let binary = options.binaries.unwrap_or(&built).join(program);
-    if !options.no_build && options.binaries.is_none() {
-        if !folder.join("Cargo.toml").is_file() {
-            return Err(format!("there is no {program} yet: {} is missing", folder.display()));
-        }
-        let mut command = cargo(["build", "--locked", "--all-features", "--bin", program]);
-        command.args(options.build.selection(program));
-        run(command)?;
-    }
     if binary.is_file() {
         Ok(binary)
     } else {
