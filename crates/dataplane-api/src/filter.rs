@@ -22,11 +22,29 @@ pub enum HttpFilter {
     Mirror(Mirror),
     /// Answers for cross-origin requests.
     Cors(Cors),
+    /// Asks a service whether the request may go on.
+    ExternalAuth(ExternalAuth),
     /// A filter that cannot be honoured: the rule answers 500.
     Invalid {
         /// Which, and why.
         message: Arc<str>,
     },
+}
+
+impl HttpFilter {
+    /// Where the filter sends something itself, if it does.
+    pub fn target(&self) -> Option<&BackendTarget> {
+        match self {
+            Self::Mirror(mirror) => Some(&mirror.target),
+            Self::ExternalAuth(auth) => Some(&auth.target),
+            Self::RequestHeaders(_)
+            | Self::ResponseHeaders(_)
+            | Self::Redirect(_)
+            | Self::Rewrite(_)
+            | Self::Cors(_)
+            | Self::Invalid { .. } => None,
+        }
+    }
 }
 
 /// Changes to header fields: first `set`, then `add`, then `remove`.
@@ -109,6 +127,40 @@ pub struct Fraction {
 impl Fraction {
     /// Everything.
     pub const ALL: Self = Self { numerator: 1, denominator: 1 };
+}
+
+/// A service that decides about requests before they go on (GEP-1494). Whatever keeps it from answering keeps the request
+/// from going on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExternalAuth {
+    /// Who is asked; reached as any backend is.
+    pub target: BackendTarget,
+    /// How it is asked.
+    pub protocol: AuthProtocol,
+    /// How much of a body's beginning is shown to it, in bytes; 0 shows none.
+    pub body_bytes: u32,
+}
+
+/// How an authorization service is asked. Names of fields are in lower case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum AuthProtocol {
+    /// By Envoy's protocol, `envoy.service.auth.v3.Authorization/Check`.
+    Grpc {
+        /// The request's fields that are shown; empty shows all.
+        headers: Vec<Arc<str>>,
+    },
+    /// By the request itself, without its body unless that is to be shown: 200 lets it go on, any other answer is the
+    /// client's.
+    Http {
+        /// What is put before the request's path; empty, or with a slash in front.
+        path: Arc<str>,
+        /// The request's fields that are shown beside `Host` and `Authorization`.
+        headers: Vec<Arc<str>>,
+        /// The answer's fields that the request gets, in place of the client's of that name; empty gives it all.
+        answer_headers: Vec<Arc<str>>,
+    },
 }
 
 /// Cross-origin resource sharing (GEP-1767).

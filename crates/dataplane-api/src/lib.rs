@@ -28,8 +28,8 @@ pub use backend::{AppProtocol, Backend, BackendTls, Endpoint, EndpointSet, Plain
 pub use capabilities::{TlsCapabilities, TlsStack};
 pub use dataplane::{Dataplane, ListenerState, Report, UpdateSource};
 pub use filter::{
-    Cors, CorsOrigin, Fraction, HeaderModifier, HeaderValue, HttpFilter, Mirror, PathModifier, Redirect,
-    UrlRewrite,
+    AuthProtocol, Cors, CorsOrigin, ExternalAuth, Fraction, HeaderModifier, HeaderValue, HttpFilter, Mirror,
+    PathModifier, Redirect, UrlRewrite,
 };
 pub use hostname::{HostPattern, HostPatternError};
 pub use keys::{

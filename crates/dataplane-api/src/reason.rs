@@ -11,6 +11,8 @@ pub enum FailureReason {
     InvalidBackend,
     /// A filter of the rule cannot be honoured: 500.
     InvalidFilter,
+    /// The rule's authorization service does not let the request pass; its answer is the response.
+    AuthorizationDenied,
     /// The backend's TLS is refused by status: 502.
     PolicyRefused,
     /// The policy asks for a bearer token, and there is none to send: 502.
@@ -70,6 +72,7 @@ impl FailureReason {
             Self::NoRoute => "NoRoute",
             Self::InvalidBackend => "InvalidBackend",
             Self::InvalidFilter => "InvalidFilter",
+            Self::AuthorizationDenied => "AuthorizationDenied",
             Self::PolicyRefused => "PolicyRefused",
             Self::NoBearerToken => "NoBearerToken",
             Self::NoEndpoint => "NoEndpoint",
@@ -102,6 +105,7 @@ impl FailureReason {
         match self {
             Self::NoRoute => 404,
             Self::InvalidBackend | Self::InvalidFilter => 500,
+            Self::AuthorizationDenied => 403,
             Self::PolicyRefused
             | Self::NoBearerToken
             | Self::ConnectFailed

@@ -97,12 +97,9 @@ pub(crate) fn hops(translator: &Translator) -> Vec<Hop> {
 fn of_http_rule(translator: &Translator, rule: &HttpRule) -> Vec<Hop> {
     let backends = rule.backends.iter().map(|backend| (&backend.target, Some(backend.weight)));
     let filters = rule.filters.iter().chain(rule.backends.iter().flat_map(|backend| &backend.filters));
-    let mirrors = filters.filter_map(|filter| match filter {
-        HttpFilter::Mirror(mirror) => Some((&mirror.target, None)),
-        _ => None,
-    });
+    let of_filters = filters.filter_map(HttpFilter::target).map(|target| (target, None));
     backends
-        .chain(mirrors)
+        .chain(of_filters)
         .filter_map(|(target, weight)| of_target(translator, (&rule.key, &rule.name), target, weight))
         .collect()
 }

@@ -7,8 +7,9 @@ use std::{
 };
 
 use lasthop_dataplane_api::{
-    AppProtocol, Attachment, Backend, BackendKey, BackendTarget, BackendTls, Endpoint, EndpointSet,
-    HostPattern, HttpFilter, PlaintextReason, Refusal, RouteKind, Snapshot, Sni, UpstreamTlsPolicy,
+    AppProtocol, Attachment, AuthProtocol, Backend, BackendKey, BackendTarget, BackendTls, Endpoint,
+    EndpointSet, HostPattern, HttpFilter, PlaintextReason, Refusal, RouteKind, Snapshot, Sni,
+    UpstreamTlsPolicy,
 };
 use lasthop_tls_backends::{Alpn, UpstreamTls};
 use lasthop_translator::{Hop, HopPolicy, HopTls};
@@ -200,14 +201,22 @@ fn uses(snapshot: &Snapshot) -> BTreeMap<&BackendKey, Uses> {
     for rule in snapshot.http_rules.values() {
         let backends = rule.backends.iter().map(|backend| &backend.target);
         let filters = rule.filters.iter().chain(rule.backends.iter().flat_map(|backend| &backend.filters));
-        let mirrors = filters.filter_map(|filter| match filter {
-            HttpFilter::Mirror(mirror) => Some(&mirror.target),
-            _ => None,
+        let kind = rule.key.route.kind;
+        let of_filters = filters.filter_map(|filter| {
+            let kind = match filter {
+                // It is asked as a gRPC backend is.
+                HttpFilter::ExternalAuth(auth) if matches!(auth.protocol, AuthProtocol::Grpc { .. }) => {
+                    RouteKind::GRPCRoute
+                }
+                HttpFilter::ExternalAuth(_) => RouteKind::HTTPRoute,
+                _ => kind,
+            };
+            Some((filter.target()?, kind))
         });
-        for target in backends.chain(mirrors) {
+        for (target, kind) in backends.map(|target| (target, kind)).chain(of_filters) {
             if let BackendTarget::Backend(key) = target {
                 let uses = uses.entry(key).or_default();
-                uses.kinds.insert(rule.key.route.kind);
+                uses.kinds.insert(kind);
                 uses.hosts.extend(hosts(snapshot, &rule.attachments));
             }
         }

@@ -11,6 +11,7 @@
     reason = "tests, all of it"
 )]
 
+mod authorization;
 mod check;
 mod clients;
 mod configuration;

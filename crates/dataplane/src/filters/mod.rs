@@ -3,6 +3,7 @@
 //! Filters are compiled with the rule: names and values are parsed once. A filter that cannot be honoured makes all
 //! requests of its rule, or its backend reference, answer 500.
 
+mod authorization;
 mod cors;
 mod headers;
 mod path;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use http::{HeaderValue, request, response};
 use lasthop_dataplane_api::{HttpFilter, Mirror, PathMatch};
 
+pub(crate) use self::authorization::{CompiledAuth, CompiledProtocol};
 use self::{
     cors::CompiledCors, headers::CompiledModifier, redirect::CompiledRedirect, rewrite::CompiledRewrite,
 };
@@ -37,6 +39,7 @@ enum Compiled {
     Redirect(CompiledRedirect),
     Rewrite(CompiledRewrite),
     Cors(CompiledCors),
+    Authorization(CompiledAuth),
 }
 
 /// What filters know of a request besides its head.
@@ -63,6 +66,9 @@ struct Answered;
 pub(crate) enum FilterOutcome {
     /// It goes on.
     Continue,
+    /// It goes on if its authorization service says so: the filter at this place. What comes after it is applied then, by
+    /// [`CompiledFilters::apply_from`].
+    Authorize(usize),
     /// This is the answer, whole: [`CompiledFilters::apply_response`] leaves it as it is.
     Respond(http::Response<Bytes>),
     /// A filter cannot be honoured: 500.
@@ -97,6 +103,7 @@ impl CompiledFilters {
             HttpFilter::Redirect(source) => Compiled::Redirect(CompiledRedirect::compile(source)?),
             HttpFilter::Rewrite(source) => Compiled::Rewrite(CompiledRewrite::compile(source)?),
             HttpFilter::Cors(source) => Compiled::Cors(CompiledCors::compile(source)?),
+            HttpFilter::ExternalAuth(source) => Compiled::Authorization(CompiledAuth::compile(source)?),
             HttpFilter::Mirror(source) => {
                 self.mirrors.push(source.clone());
                 return Ok(None);
@@ -111,11 +118,22 @@ impl CompiledFilters {
         parts: &mut request::Parts,
         context: &FilterContext<'_>,
     ) -> FilterOutcome {
+        self.apply_from(0, parts, context)
+    }
+
+    /// Applies the filters from one on.
+    pub(crate) fn apply_from(
+        &self,
+        first: usize,
+        parts: &mut request::Parts,
+        context: &FilterContext<'_>,
+    ) -> FilterOutcome {
         if self.invalid {
             return FilterOutcome::Invalid;
         }
-        for filter in &self.filters {
+        for (place, filter) in self.filters.iter().enumerate().skip(first) {
             match filter {
+                Compiled::Authorization(_) => return FilterOutcome::Authorize(place),
                 Compiled::RequestHeaders(modifier) => modifier.apply(&mut parts.headers),
                 Compiled::Rewrite(rewrite) => {
                     if rewrite.apply(parts, context.matched_path).is_none() {
@@ -165,6 +183,14 @@ impl CompiledFilters {
                 Compiled::Cors(cors) => cors.apply(&mut parts.headers, context.origin),
                 _ => {}
             }
+        }
+    }
+
+    /// The authorization at a place.
+    pub(crate) fn authorization(&self, place: usize) -> Option<&CompiledAuth> {
+        match self.filters.get(place) {
+            Some(Compiled::Authorization(auth)) => Some(auth),
+            _ => None,
         }
     }
 

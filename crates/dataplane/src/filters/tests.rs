@@ -152,7 +152,7 @@ fn rewritten(modifier: PathModifier, matched: Option<PathMatch>, uri: &str) -> O
     match filters.apply_request(&mut request, &context(matched.as_ref())) {
         FilterOutcome::Continue => Some(request.uri.to_string()),
         FilterOutcome::Invalid => None,
-        FilterOutcome::Respond(_) => panic!("a rewrite does not answer"),
+        FilterOutcome::Respond(_) | FilterOutcome::Authorize(_) => panic!("a rewrite does not answer"),
     }
 }
 
@@ -405,7 +405,7 @@ fn preflight(policy: &Cors, headers: &[(&str, &str)]) -> Option<http::Response<B
     match filters.apply_request(&mut parts(request), &context(None)) {
         FilterOutcome::Respond(response) => Some(response),
         FilterOutcome::Continue => None,
-        FilterOutcome::Invalid => panic!("a valid policy"),
+        FilterOutcome::Invalid | FilterOutcome::Authorize(_) => panic!("a valid policy"),
     }
 }
 

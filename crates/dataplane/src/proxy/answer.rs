@@ -4,10 +4,7 @@ use std::{convert::Infallible, pin::pin, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, request};
-use hyper::{
-    body::{Body as _, Incoming},
-    upgrade::OnUpgrade,
-};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
 use lasthop_dataplane_api::{AccessRecord, FailureReason, RouteKind};
 use tokio::time::Instant;
 
@@ -20,7 +17,7 @@ use super::{
     mirror,
     outgoing::Outgoing,
     replay::Replay,
-    request_body::{ClientBody, Received},
+    request_body::{ClientBody, ClientSource, Received},
     response_body::{Limit, ResponseBody, Source},
     retry::{self, Answered, Idle},
     tunnel,
@@ -51,7 +48,10 @@ pub(crate) async fn answer(
     let mut exchange = Box::new(Exchange::new(connection, &request));
     let (parts, body) = request.into_parts();
     let mut outgoing = Outgoing { parts, body: RequestBody::Empty, received: None };
-    let outcome = exchange.serve(&mut outgoing, body).await;
+    exchange.body = Some(ClientSource::new(body));
+    let outcome = exchange.serve(&mut outgoing).await;
+    // Who did not get it by now does not get it.
+    exchange.body = None;
     let (response, source) = match outcome {
         Ok(Outcome::Backend(response, limit)) => {
             let (parts, body) = response.into_parts();
@@ -107,7 +107,7 @@ pub(crate) fn unanswered(connection: &ClientConnection, reason: &FailureReason, 
 }
 
 impl Exchange {
-    async fn serve(&mut self, outgoing: &mut Outgoing, body: Incoming) -> Result<Outcome, FailureReason> {
+    async fn serve(&mut self, outgoing: &mut Outgoing) -> Result<Outcome, FailureReason> {
         let limits = HeaderLimits::from(&self.connection.worker.limits);
         let target = hygiene::check_request(&mut outgoing.parts, limits).map_err(|violation| {
             tracing::debug!(detail = violation.detail, "the client's request breaks the protocol");
@@ -127,7 +127,8 @@ impl Exchange {
         hygiene::add_forwarded(&mut outgoing.parts, downstream);
         let RouteMatch { rule, matched } = self.route(&target.host, &outgoing.parts)?;
         self.rule = Some(rule.clone());
-        if connection.worker.limits.body_bytes.is_some_and(|most| body.size_hint().lower() > most) {
+        let length = self.body.as_ref().map_or(0, |body| body.size().lower());
+        if connection.worker.limits.body_bytes.is_some_and(|most| length > most) {
             return Err(FailureReason::BodyTooLarge);
         }
 
@@ -144,19 +145,34 @@ impl Exchange {
             matched_path: rule.source.matches.get(matched).and_then(|matched| matched.path.as_ref()),
             origin: origin.as_ref(),
         };
-        match rule.filters.apply_request(&mut outgoing.parts, &context) {
-            FilterOutcome::Continue => {}
+        let mut chosen = None;
+        let served = match rule.filters.apply_request(&mut outgoing.parts, &context) {
+            FilterOutcome::Continue => {
+                self.ask_backend(&rule, &context, &mut chosen, outgoing, client_upgrade).await
+            }
             FilterOutcome::Respond(response) => return Ok(Outcome::Own(response)),
             FilterOutcome::Invalid => return Err(FailureReason::InvalidFilter),
-        }
-        let mut chosen = None;
-        let served = self.ask_backend(&rule, &context, &mut chosen, outgoing, body, client_upgrade).await;
+            // Boxed, as few rules have one: a future that holds it would be as large for all.
+            FilterOutcome::Authorize(place) => {
+                let asked = async {
+                    match self.authorize(&rule.filters, place, &mut outgoing.parts, &context).await? {
+                        Some(response) => Ok(Outcome::Own(response)),
+                        None => {
+                            self.ask_backend(&rule, &context, &mut chosen, outgoing, client_upgrade).await
+                        }
+                    }
+                };
+                Box::pin(asked).await
+            }
+        };
         let outcome = served.unwrap_or_else(|reason| {
             let response = failure::response(&reason, self.grpc, self.is_http2());
             self.reason = Some(reason);
             Outcome::Own(response)
         });
+        let more = self.response_fields.take();
         let filters = |parts: &mut http::response::Parts| {
+            more.into_iter().for_each(|more| more.apply(&mut parts.headers));
             if let Some(backend) = chosen {
                 backend.filters.apply_response(parts, &context);
             }
@@ -206,7 +222,6 @@ impl Exchange {
         context: &FilterContext<'_>,
         chosen: &mut Option<&'a CompiledBackendRef>,
         outgoing: &mut Outgoing,
-        body: Incoming,
         client_upgrade: Option<OnUpgrade>,
     ) -> Result<Outcome, FailureReason> {
         let connection = self.connection.clone();
@@ -223,13 +238,21 @@ impl Exchange {
             FilterOutcome::Continue => {}
             FilterOutcome::Respond(response) => return Ok(Outcome::Own(response)),
             FilterOutcome::Invalid => return Err(FailureReason::InvalidFilter),
+            FilterOutcome::Authorize(place) => {
+                let parts = &mut outgoing.parts;
+                let asked = self.authorize(&reference.filters, place, parts, context);
+                if let Some(response) = Box::pin(asked).await? {
+                    return Ok(Outcome::Own(response));
+                }
+                self.backend = Some(backend.clone());
+            }
         }
         if matches!(backend.hop, Hop::Refused) {
             backend.count_failure(&FailureReason::PolicyRefused);
             return Err(FailureReason::PolicyRefused);
         }
         let want = backend.want(self.needs_http2(rule), client_upgrade.is_some());
-        (outgoing.body, outgoing.received) = self.body(rule, reference, context, &outgoing.parts, body, want);
+        (outgoing.body, outgoing.received) = self.body(rule, reference, context, &outgoing.parts, want);
         let route = Route {
             worker,
             backend: &backend,
@@ -275,7 +298,6 @@ impl Exchange {
         reference: &CompiledBackendRef,
         context: &FilterContext<'_>,
         parts: &request::Parts,
-        body: Incoming,
         want: Want,
     ) -> (RequestBody, Option<Rc<Received>>) {
         let worker = &self.connection.worker;
@@ -286,22 +308,21 @@ impl Exchange {
             true => Vec::new(),
             false => mirrors.iter().flat_map(|mirrors| mirror::chosen(worker, mirrors)).collect(),
         };
-        let empty = body.is_end_stream();
+        let source = self.body.take().filter(|source| !source.is_end());
         let mut queues = Vec::new();
         for backend in mirrors {
-            let queue =
-                (!empty).then(|| mirror::MirrorQueue::new(body.size_hint(), worker.limits.replay_bytes));
+            let queue = source
+                .as_ref()
+                .map(|source| mirror::MirrorQueue::new(source.size(), worker.limits.replay_bytes));
             queues.extend(queue.clone());
             let want = backend.want(self.needs_http2(rule), false);
             let between = (self.connection.client, self.connection.local);
             mirror::send(worker, between, backend, want, context.host.to_owned(), parts.clone(), queue);
         }
-        if empty {
-            return (RequestBody::Empty, None);
-        }
+        let Some(source) = source else { return (RequestBody::Empty, None) };
         let received = Rc::new(Received::default());
         self.received = Some(received.clone());
-        let body = ClientBody::new(body, received.clone(), &worker.limits);
+        let body = ClientBody::new(source, received.clone(), &worker.limits);
         // A backend may refuse a stream of HTTP/2 that it has not looked at, with whatever body.
         let repeated = retry::repeats(&rule.source) || want != Want::Http1;
         let room = repeated.then_some(worker.limits.replay_bytes);

@@ -9,7 +9,11 @@ use std::{
 use http::{Method, Request, Uri, Version};
 use lasthop_dataplane_api::{AccessRecord, FailureReason, TlsVersion};
 
-use super::{grpc::Dialect, request_body::Received};
+use super::{
+    authorize::ResponseFields,
+    grpc::Dialect,
+    request_body::{ClientSource, Received},
+};
 use crate::{
     downstream::ClientConnection,
     hygiene::HostName,
@@ -36,13 +40,17 @@ pub(crate) struct Exchange {
     /// Of the response; 0 until there is one.
     pub status: u16,
     pub reason: Option<FailureReason>,
-    /// The request's body, if it has one.
+    /// The request's body, until somebody is sent it.
+    pub body: Option<ClientSource>,
+    /// What has come of the request's body, if it has one.
     pub received: Option<Rc<Received>>,
     pub bytes_out: u64,
     /// The connection to the backend, while the response comes from it.
     pub lease: Option<Lease>,
     /// When the response stands still for too long.
     pub idle: Option<Deadline>,
+    /// What authorization services want the response to have.
+    pub response_fields: Option<Box<ResponseFields>>,
 }
 
 /// What is noted of the attempts to get a response.
@@ -77,10 +85,12 @@ impl Exchange {
             trace: Trace::default(),
             status: 0,
             reason: None,
+            body: None,
             received: None,
             bytes_out: 0,
             lease: None,
             idle: None,
+            response_fields: None,
             connection,
         }
     }

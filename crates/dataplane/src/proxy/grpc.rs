@@ -91,6 +91,24 @@ pub(super) fn trailers(reason: &FailureReason) -> HeaderMap {
     trailers
 }
 
+/// What an HTTP status says to a gRPC client ("HTTP to gRPC status code mapping"), without a body.
+pub(super) fn of_http(status: u16, dialect: Dialect) -> Response<Bytes> {
+    let (code, message) = match status {
+        400 => ("13", "internal"),
+        401 => ("16", "unauthenticated"),
+        403 => ("7", "permission denied"),
+        404 => ("12", "unimplemented"),
+        429 | 502 | 503 | 504 => ("14", "unavailable"),
+        _ => ("2", "unknown"),
+    };
+    let mut response = Response::new(Bytes::new());
+    let headers = response.headers_mut();
+    headers.insert(GRPC_STATUS, HeaderValue::from_static(code));
+    headers.insert(GRPC_MESSAGE, HeaderValue::from_static(message));
+    headers.insert(header::CONTENT_TYPE, dialect.content_type());
+    response
+}
+
 fn status(reason: &FailureReason) -> (&'static str, &'static str) {
     use FailureReason as R;
     match reason {
@@ -101,6 +119,7 @@ fn status(reason: &FailureReason) -> (&'static str, &'static str) {
         R::RequestTimeout | R::BackendTimeout | R::ClientTimeout => ("4", "deadline exceeded"),
         R::HeadersTooLarge | R::BodyTooLarge => ("8", "resource exhausted"),
         R::ClientClosed => ("1", "cancelled"),
+        R::AuthorizationDenied => ("7", "permission denied"),
         // The GRPCRoute API asks for it where a reference is invalid. Where no connection was made in time, the client's
         // own deadline has not passed.
         R::InvalidBackend

@@ -2,6 +2,7 @@
 
 mod answer;
 mod attempt;
+mod authorize;
 mod exchange;
 mod failure;
 mod grpc;

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use bytes::Bytes;
 use http::{Request, request::Parts};
 
 use super::{RequestBody, replay::Repetition, request_body::Received};
@@ -18,7 +19,12 @@ pub(super) struct Outgoing {
 /// A request as it was before it was sent.
 pub(super) struct Kept {
     parts: Parts,
-    body: Option<Repetition>,
+    body: Option<KeptBody>,
+}
+
+enum KeptBody {
+    Replay(Repetition),
+    Own(Bytes),
 }
 
 impl Outgoing {
@@ -43,7 +49,8 @@ impl Outgoing {
     pub(super) fn keep(&self) -> Option<Box<Kept>> {
         let body = match &self.body {
             RequestBody::Empty => None,
-            RequestBody::Replay(replay) => Some(replay.repetition()),
+            RequestBody::Replay(replay) => Some(KeptBody::Replay(replay.repetition())),
+            RequestBody::Own(bytes) => Some(KeptBody::Own(bytes.clone())),
             RequestBody::Stream(_) | RequestBody::Mirror(_) => return None,
         };
         Some(Box::new(Kept { parts: self.parts.clone(), body }))
@@ -53,7 +60,8 @@ impl Outgoing {
     pub(super) fn restore(&mut self, kept: Kept) -> bool {
         self.body = match kept.body {
             None => RequestBody::Empty,
-            Some(repetition) => match repetition.start() {
+            Some(KeptBody::Own(bytes)) => RequestBody::Own(bytes),
+            Some(KeptBody::Replay(repetition)) => match repetition.start() {
                 Some(replay) => RequestBody::Replay(replay),
                 None => return false,
             },

@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::VecDeque,
     fmt,
     pin::Pin,
     rc::Rc,
@@ -9,7 +10,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use super::{mirror::MirrorBody, replay::Replay};
@@ -28,11 +31,96 @@ pub(crate) enum RequestBody {
     Replay(Replay),
     /// A mirror's copy.
     Mirror(MirrorBody),
+    /// Of our own.
+    Own(Bytes),
+}
+
+/// Where a client's body comes from: its connection, and before that what somebody had to see first.
+pub(crate) struct ClientSource {
+    incoming: Incoming,
+    seen: Option<Box<Seen>>,
+}
+
+/// What was read of a body before anybody could be sent it.
+#[derive(Default)]
+struct Seen {
+    data: VecDeque<Bytes>,
+    bytes: u64,
+    trailers: Option<HeaderMap>,
+    ended: bool,
+}
+
+impl ClientSource {
+    /// A body of which nothing was read.
+    pub(super) fn new(incoming: Incoming) -> Self {
+        Self { incoming, seen: None }
+    }
+
+    /// The first so many bytes, or all if there are no more; waits until they are there. They stay to be sent.
+    pub(super) async fn show(&mut self, most: usize) -> Result<Bytes, BodyError> {
+        let seen = self.seen.get_or_insert_default();
+        while !seen.ended && seen.bytes < most as u64 {
+            match self.incoming.frame().await.transpose().map_err(BodyError::Client)?.map(Frame::into_data) {
+                None => seen.ended = true,
+                Some(Ok(data)) => {
+                    seen.bytes += data.len() as u64;
+                    seen.data.push_back(data);
+                }
+                Some(Err(frame)) => seen.trailers = frame.into_trailers().ok(),
+            }
+        }
+        Ok(match seen.data.front() {
+            Some(only) if seen.data.len() == 1 => only.slice(..only.len().min(most)),
+            _ => seen.data.iter().flatten().copied().take(most).collect(),
+        })
+    }
+
+    /// How much was read, and is kept.
+    pub(super) fn kept(&self) -> u64 {
+        self.seen.as_ref().map_or(0, |seen| seen.bytes)
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(seen) = &mut self.seen {
+            if let Some(data) = seen.data.pop_front() {
+                seen.bytes -= data.len() as u64;
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+            if seen.ended || seen.trailers.is_some() {
+                return Poll::Ready(seen.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
+            }
+        }
+        Pin::new(&mut self.incoming).poll_frame(cx).map(|frame| Some(frame?.map_err(BodyError::Client)))
+    }
+
+    /// Whether there is no more of it.
+    pub(super) fn is_end(&self) -> bool {
+        let kept = |seen: &Seen| !seen.data.is_empty() || seen.trailers.is_some();
+        let ended = self.seen.as_ref().is_some_and(|seen| seen.ended) || self.incoming.is_end_stream();
+        ended && !self.seen.as_deref().is_some_and(kept)
+    }
+
+    /// How much is to come.
+    pub(super) fn size(&self) -> SizeHint {
+        let mut size = self.incoming.size_hint();
+        let Some(seen) = &self.seen else { return size };
+        if seen.ended {
+            return SizeHint::with_exact(seen.bytes);
+        }
+        let upper = size.upper().map(|upper| upper.saturating_add(seen.bytes));
+        let lower = size.lower().saturating_add(seen.bytes);
+        size = SizeHint::new();
+        size.set_lower(lower);
+        if let Some(upper) = upper {
+            size.set_upper(upper);
+        }
+        size
+    }
 }
 
 /// The client's body; counts its bytes and breaks off at the limit.
 pub(crate) struct ClientBody {
-    incoming: Incoming,
+    source: ClientSource,
     received: Rc<Received>,
     most: Option<u64>,
     trailers: HeaderLimits,
@@ -75,15 +163,15 @@ pub(crate) enum BodyError {
 
 impl ClientBody {
     /// The body that comes from a client.
-    pub(super) fn new(incoming: Incoming, received: Rc<Received>, limits: &Limits) -> Self {
-        Self { incoming, received, most: limits.body_bytes, trailers: limits.into() }
+    pub(super) fn new(source: ClientSource, received: Rc<Received>, limits: &Limits) -> Self {
+        Self { source, received, most: limits.body_bytes, trailers: limits.into() }
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if self.received.given_up.get() {
             return Poll::Ready(Some(Err(BodyError::Dropped)));
         }
-        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+        let Poll::Ready(frame) = self.source.poll(cx) else {
             let mut reader = self.received.reader.borrow_mut();
             if !reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker())) {
                 *reader = Some(cx.waker().clone());
@@ -91,7 +179,7 @@ impl ClientBody {
             return Poll::Pending;
         };
         let Some(frame) = frame else { return Poll::Ready(None) };
-        let mut frame = frame.map_err(BodyError::Client)?;
+        let mut frame = frame?;
         if let Some(data) = frame.data_ref() {
             let bytes = self.received.bytes.get() + data.len() as u64;
             self.received.bytes.set(bytes);
@@ -105,11 +193,11 @@ impl ClientBody {
     }
 
     pub(super) fn is_end(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.source.is_end()
     }
 
     pub(super) fn size(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.source.size()
     }
 }
 
@@ -126,6 +214,8 @@ impl Body for RequestBody {
             Self::Stream(body) => body.poll(cx),
             Self::Replay(body) => body.poll(cx),
             Self::Mirror(body) => body.poll(cx),
+            Self::Own(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Own(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
         }
     }
 
@@ -135,6 +225,7 @@ impl Body for RequestBody {
             Self::Stream(body) => body.is_end(),
             Self::Replay(body) => body.is_end(),
             Self::Mirror(_) => false,
+            Self::Own(bytes) => bytes.is_empty(),
         }
     }
 
@@ -144,6 +235,7 @@ impl Body for RequestBody {
             Self::Stream(body) => body.size(),
             Self::Replay(body) => body.size(),
             Self::Mirror(body) => body.size(),
+            Self::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
         }
     }
 }

@@ -22,6 +22,7 @@ pub(crate) fn is_upstream(reason: &FailureReason) -> bool {
         | R::RequestTimeout
         | R::BackendTimeout => true,
         R::NoRoute
+        | R::AuthorizationDenied
         | R::InvalidBackend
         | R::InvalidFilter
         | R::DownstreamTls(_)

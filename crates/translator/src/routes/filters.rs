@@ -83,7 +83,10 @@ impl Scope<'_, '_> {
                     .map_err(|message| format!("{field}.cors: {message}"))
             }
             Type::ExtensionRef => Err(extension(filter.extension_ref.as_ref(), field)),
-            Type::ExternalAuth => Err(format!("{field}: ExternalAuth is not supported; remove the filter")),
+            Type::ExternalAuth => {
+                let auth = filter.external_auth.as_ref().ok_or_else(missing)?;
+                self.external_auth(auth, &format!("{field}.externalAuth")).map(HttpFilter::ExternalAuth)
+            }
             Type::Other(text) => {
                 Err(format!("{field}: type {text} is not known; use one of {}", Type::KNOWN.join(", ")))
             }

@@ -3,6 +3,7 @@
 mod attach;
 mod backends;
 mod cors;
+mod external_auth;
 mod filters;
 mod grpc;
 mod http;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use lasthop_dataplane_api::{
-    Fraction, HttpFilter, PathMatch, PathModifier, RouteKind, SessionCarrier, SessionPersistence,
+    AuthProtocol, BackendTarget, ExternalAuth, Fraction, HttpFilter, PathMatch, PathModifier, RouteKind,
+    SessionCarrier, SessionPersistence,
 };
 
 use crate::fixtures::*;
@@ -233,4 +234,89 @@ fn a_grpc_route_and_an_http_route_may_share_a_host() {
     }
     assert_eq!(world.listener_status("gw", "http").attached_routes, 2);
     assert_eq!(world.translator.snapshot().http_rules.len(), 2);
+}
+
+const AUTHZ: &str = "
+---
+apiVersion: v1
+kind: Service
+metadata: {name: authz}
+spec: {ports: [{port: 9001}]}
+";
+
+fn authorized(filter: &str) -> String {
+    rule(&format!(
+        "  - filters:\n    - type: ExternalAuth\n      externalAuth:\n{filter}    backendRefs: [{{name: web, port: 443}}]\n"
+    ))
+}
+
+fn auth_of(world: &World) -> ExternalAuth {
+    let rules = world.rules(RouteKind::HTTPRoute, "route");
+    let [HttpFilter::ExternalAuth(auth)] = &rules[0].filters[..] else { panic!("{:?}", rules[0].filters) };
+    auth.clone()
+}
+
+#[test]
+fn an_authorization_service_is_a_backend() {
+    let filter = "        protocol: HTTP
+        backendRef: {name: authz, port: 9001}
+        http: {path: check/, allowedHeaders: [X-Session], allowedResponseHeaders: [X-User]}
+        forwardBody: {maxSize: 1024}
+";
+    let mut world = World::of(&[GATEWAY, SERVICE, AUTHZ, &authorized(filter)]);
+    assert_eq!(world.route("route"), ["Accepted=True/Accepted", "ResolvedRefs=True/ResolvedRefs"]);
+    let auth = auth_of(&world);
+    let names = |name: &str| vec![name.into()];
+    let protocol = AuthProtocol::Http {
+        path: "/check".into(),
+        headers: names("x-session"),
+        answer_headers: names("x-user"),
+    };
+    assert_eq!((auth.protocol, auth.body_bytes), (protocol, 1024));
+    // Its hop is seen as any other, and a policy holds for it.
+    assert_eq!(world.translator.hops().len(), 2);
+    let ca = Ca::new("ca").config_map("ca");
+    world.apply(&[&POLICY.replace("name: web}", "name: authz}"), &ca]);
+    assert_eq!(world.policy("policy"), ["Accepted=True/Accepted", "ResolvedRefs=True/ResolvedRefs"]);
+    assert_eq!(&*world.tls("authz", 9001).source, "default/policy");
+
+    let filter =
+        "        {protocol: GRPC, backendRef: {name: authz, port: 9001}, grpc: {allowedHeaders: [Cookie]}}\n";
+    world.apply(&[&authorized(filter)]);
+    let auth = auth_of(&world);
+    assert_eq!((auth.protocol, auth.body_bytes), (AuthProtocol::Grpc { headers: names("cookie") }, 0));
+}
+
+#[test]
+fn an_authorization_service_that_is_not_there_is_no_permission() {
+    let to = |reference: &str| {
+        authorized(&format!(
+            "        {{protocol: GRPC, grpc: {{}}, backendRef: {{name: authz, port: 9001{reference}}}}}\n"
+        ))
+    };
+    let world = World::of(&[GATEWAY, SERVICE, &to("")]);
+    assert_eq!(world.route("route")[1], "ResolvedRefs=False/BackendNotFound");
+    assert!(matches!(auth_of(&world).target, BackendTarget::Invalid(_)), "it is asked all the same");
+    let world = World::of(&[GATEWAY, SERVICE, AUTHZ, &to(", namespace: far")]);
+    assert_eq!(world.route("route")[1], "ResolvedRefs=False/RefNotPermitted");
+    // A path that leads out of itself is refused, and with it the rule; so is a body that would fill the proxy's memory.
+    let field = "spec.rules[0].filters[0].externalAuth";
+    for (settings, says) in [
+        ("http: {path: 'a/../b'}", "http.path"),
+        ("http: {path: '/%2E%2e/admin'}", "http.path"),
+        ("http: {path: '.'}", "http.path"),
+        (
+            "http: {}, forwardBody: {maxSize: 1048577}",
+            "forwardBody.maxSize: 1048577 is not supported; write 0 to 1048576",
+        ),
+    ] {
+        let filter =
+            format!("        {{protocol: HTTP, backendRef: {{name: authz, port: 9001}}, {settings}}}\n");
+        let world = World::of(&[GATEWAY, SERVICE, AUTHZ, &authorized(&filter)]);
+        let rules = world.rules(RouteKind::HTTPRoute, "route");
+        let [HttpFilter::Invalid { message, .. }] = &rules[0].filters[..] else {
+            panic!("{settings}: {:?}", rules[0].filters)
+        };
+        assert!(message.starts_with(&format!("{field}.{says}")), "{message}");
+    }
 }

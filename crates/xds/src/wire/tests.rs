@@ -159,7 +159,19 @@ fn filter() -> impl Strategy<Value = HttpFilter> {
                 }
             },
         );
+    let protocol = prop_oneof![
+        vec(text(), 0..3).prop_map(|headers| AuthProtocol::Grpc { headers }),
+        (text(), vec(text(), 0..3), vec(text(), 0..3)).prop_map(|(path, headers, answer_headers)| {
+            AuthProtocol::Http { path, headers, answer_headers }
+        }),
+    ];
+    let auth = (target(), protocol, any::<u32>()).prop_map(|(target, protocol, body_bytes)| ExternalAuth {
+        target,
+        protocol,
+        body_bytes,
+    });
     prop_oneof![
+        auth.prop_map(HttpFilter::ExternalAuth),
         modifier().prop_map(HttpFilter::RequestHeaders),
         modifier().prop_map(HttpFilter::ResponseHeaders),
         redirect.prop_map(HttpFilter::Redirect),

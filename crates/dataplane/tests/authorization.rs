@@ -1,0 +1,261 @@
+//! Requests that an authorization service decides about.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail this way")]
+
+mod support;
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use lasthop_dataplane_api::*;
+use support::{backend, client, *};
+
+/// What came to a backend: method, target, fields and body.
+type Seen = Arc<Mutex<Vec<(String, HeaderMap, Bytes)>>>;
+
+/// A backend that notes what comes and answers 200 with the body.
+async fn app() -> (backend::Backend, Seen) {
+    let seen = Seen::default();
+    let noted = seen.clone();
+    let backend = backend::serve(false, move |request: Request<Incoming>| {
+        let noted = noted.clone();
+        async move {
+            let (parts, body) = request.into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            let target = format!("{} {}", parts.method, parts.uri);
+            noted.lock().unwrap().push((target, parts.headers, body.clone()));
+            Response::new(backend::full(body))
+        }
+    })
+    .await;
+    (backend, seen)
+}
+
+/// A service that lets paths below `/open` pass as user "ada", sends others away, and notes what it is shown.
+async fn service() -> (backend::Backend, Seen) {
+    let seen = Seen::default();
+    let noted = seen.clone();
+    let backend = backend::serve(false, move |request: Request<Incoming>| {
+        let noted = noted.clone();
+        async move {
+            let (parts, body) = request.into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            noted.lock().unwrap().push((format!("{} {}", parts.method, parts.uri), parts.headers, body));
+            match parts.uri.path().contains("/open") {
+                true => Response::builder().header("x-user", "ada").body(backend::full("")).unwrap(),
+                false => Response::builder()
+                    .status(302)
+                    .header("location", "https://login.test/")
+                    .header("set-cookie", "state=1")
+                    .body(backend::full("log in first\n"))
+                    .unwrap(),
+            }
+        }
+    })
+    .await;
+    (backend, seen)
+}
+
+fn http(target: &str, path: &str, body_bytes: u32) -> HttpFilter {
+    HttpFilter::ExternalAuth(ExternalAuth {
+        target: BackendTarget::Backend(backend_key(target)),
+        protocol: AuthProtocol::Http {
+            path: path.into(),
+            headers: vec!["x-session".into()],
+            answer_headers: vec!["x-user".into()],
+        },
+        body_bytes,
+    })
+}
+
+async fn proxy(app: SocketAddr, service: &[SocketAddr], filters: Vec<HttpFilter>) -> Proxy {
+    Proxy::start(|snapshot| {
+        put_backend(snapshot, "app", &[app]);
+        put_backend(snapshot, "auth", service);
+        let mut rule = rule("app", "/", &["app"]);
+        rule.filters.clone_from(&filters);
+        put_rule(snapshot, rule);
+    })
+    .await
+}
+
+async fn ask(proxy: &Proxy, path: &str, body: &str) -> (http::response::Parts, String) {
+    let request = Request::post(path)
+        .header("host", "shop.test")
+        .header("x-user", "forged")
+        .header("x-session", "s")
+        .header("cookie", "secret")
+        .body(client::full(body.to_owned()))
+        .unwrap();
+    let answer = client::http1(proxy.port).await.send_request(request).await.unwrap();
+    let (parts, body) = answer.into_parts();
+    (parts, String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn what_the_service_lets_pass_goes_on_as_it_says() {
+    let ((app, served), (service, asked)) = (app().await, service().await);
+    let proxy = proxy(app.address, &[service.address], vec![http("auth", "/check", 0)]).await;
+    let (head, body) = ask(&proxy, "/open?item=1", "hello").await;
+    assert_eq!((head.status.as_u16(), body.as_str()), (200, "hello"));
+    let (target, fields, shown) = asked.lock().unwrap()[0].clone();
+    assert_eq!((target.as_str(), shown.len()), ("POST /check/open?item=1", 0));
+    assert_eq!(fields["host"], "shop.test");
+    assert_eq!(fields["x-session"], "s");
+    assert_eq!((&fields["content-length"], fields.get("cookie")), (&"0".parse().unwrap(), None));
+    let (target, fields, _) = served.lock().unwrap()[0].clone();
+    assert_eq!((target.as_str(), &fields["x-user"]), ("POST /open?item=1", &"ada".parse().unwrap()));
+    assert_eq!(fields["cookie"], "secret");
+    let record = &proxy.wait_records(1).await[0];
+    assert_eq!((record.status, record.reason, record.bytes_in), (200, None, 5));
+}
+
+#[tokio::test]
+async fn its_refusal_is_the_response_and_the_backend_hears_nothing() {
+    let ((app, served), (service, _)) = (app().await, service().await);
+    let mut filters = vec![http("auth", "", 0)];
+    let field = lasthop_dataplane_api::HeaderValue { name: "x-by".into(), value: "gateway".into() };
+    filters
+        .push(HttpFilter::ResponseHeaders(HeaderModifier { set: vec![field], ..HeaderModifier::default() }));
+    let proxy = proxy(app.address, &[service.address], filters).await;
+    let (head, body) = ask(&proxy, "/closed", "hello").await;
+    assert_eq!((head.status.as_u16(), body.as_str()), (302, "log in first\n"));
+    assert_eq!(head.headers["location"], "https://login.test/");
+    assert_eq!(head.headers["set-cookie"], "state=1");
+    assert_eq!(head.headers["x-by"], "gateway", "it is a response like any other");
+    assert!(served.lock().unwrap().is_empty());
+    let record = &proxy.wait_records(1).await[0];
+    assert_eq!((record.status, record.reason), (302, Some("AuthorizationDenied")));
+    assert_eq!(
+        proxy.metric(
+            "lasthop_downstream_failures_total{listener=\"default/gw/http\",reason=\"AuthorizationDenied\"}"
+        ),
+        1.0
+    );
+}
+
+#[tokio::test]
+async fn a_body_is_shown_as_far_as_it_may_and_sent_on_whole() {
+    let ((app, served), (service, asked)) = (app().await, service().await);
+    let proxy = proxy(app.address, &[service.address], vec![http("auth", "", 10)]).await;
+    let (head, body) = ask(&proxy, "/open", "0123456789").await;
+    assert_eq!((head.status.as_u16(), body.as_str()), (200, "0123456789"));
+    let (_, fields, shown) = asked.lock().unwrap()[0].clone();
+    assert_eq!((&fields["content-length"], &shown[..]), (&"10".parse().unwrap(), &b"0123456789"[..]));
+    assert_eq!(&served.lock().unwrap()[0].2[..], b"0123456789");
+    // What is longer is cut for the service only; a second one may see more of it, or less.
+    let sizes = [10, 12, 3, 0, 150_000];
+    let filters = sizes.iter().map(|size| http("auth", "", *size)).collect();
+    let proxy = self::proxy(app.address, &[service.address], filters).await;
+    let long: String = (0..40_000).map(|number| number.to_string()).collect();
+    let (head, body) = ask(&proxy, "/open", &long).await;
+    assert_eq!((head.status.as_u16(), body == long), (200, true));
+    let shown: Vec<_> = asked.lock().unwrap()[1..].iter().map(|(_, _, shown)| shown.clone()).collect();
+    assert!(shown == sizes.map(|size| &long[..size as usize]), "{:?}", &shown[..4]);
+    assert_eq!(asked.lock().unwrap()[1].1["content-length"], "10");
+    assert_eq!(served.lock().unwrap()[1].2.len(), long.len());
+    assert_eq!(proxy.wait_records(1).await[0].bytes_in, long.len() as u64);
+}
+
+#[tokio::test]
+async fn filters_keep_their_order() {
+    let ((app, served), (service, asked)) = (app().await, service().await);
+    let set = |name: &str, value: &str| {
+        let field = lasthop_dataplane_api::HeaderValue { name: name.into(), value: value.into() };
+        HttpFilter::RequestHeaders(HeaderModifier { set: vec![field], ..HeaderModifier::default() })
+    };
+    let rewrite = |path: &str| {
+        let path = Some(PathModifier::ReplaceFullPath(path.into()));
+        HttpFilter::Rewrite(UrlRewrite { hostname: None, path })
+    };
+    let filters = vec![
+        set("x-session", "ours"),
+        http("auth", "", 0),
+        set("x-user", "after"),
+        rewrite("/open/inner"),
+        http("auth", "/again", 0),
+    ];
+    let proxy = proxy(app.address, &[service.address], filters).await;
+    assert_eq!(ask(&proxy, "/open", "").await.0.status, 200);
+    let asked = asked.lock().unwrap().clone();
+    assert_eq!((asked[0].0.as_str(), &asked[0].1["x-session"]), ("POST /open", &"ours".parse().unwrap()));
+    assert_eq!(asked[1].0, "POST /again/open/inner");
+    let (target, fields, _) = served.lock().unwrap()[0].clone();
+    assert_eq!((target.as_str(), &fields["x-user"]), ("POST /open/inner", &"ada".parse().unwrap()));
+}
+
+#[tokio::test]
+async fn without_an_answer_nothing_goes_on() {
+    let (app, served) = app().await;
+    let nobody: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let chatty = backend::serve(false, |_: Request<Incoming>| async {
+        Response::new(backend::full(vec![b'x'; 200_000]))
+    })
+    .await;
+    for (service, status, reason) in [
+        (vec![nobody], 502, "ConnectFailed"),
+        (vec![], 503, "NoEndpoint"),
+        (vec![silent.local_addr().unwrap()], 504, "BackendTimeout"),
+        (vec![chatty.address], 502, "UpstreamProtocol"),
+    ] {
+        let proxy = proxy(app.address, &service, vec![http("auth", "", 0)]).await;
+        let (head, _) = ask(&proxy, "/open", "hello").await;
+        assert_eq!(head.status, status, "{reason}");
+        let record = &proxy.wait_records(1).await[0];
+        assert_eq!(
+            (record.reason, record.backend.as_deref()),
+            (Some(reason), Some("default/auth:80 via default/gw"))
+        );
+    }
+    // A service that the reference does not lead to, and one whose policy is refused.
+    let refused =
+        BackendTls::Refused(Refusal { reason: "Invalid".into(), message: "no".into(), policy: "a/b".into() });
+    for (target, status) in [
+        (
+            BackendTarget::Invalid(InvalidBackend {
+                reason: "RefNotPermitted".into(),
+                reference: "x".into(),
+            }),
+            500,
+        ),
+        (BackendTarget::Backend(backend_key("auth")), 502),
+    ] {
+        let proxy = Proxy::start(|snapshot| {
+            put_backend(snapshot, "app", &[app.address]);
+            let unspecified = AppProtocol::Unspecified;
+            put_backend_with(snapshot, "auth", unspecified, refused.clone(), &[chatty.address]);
+            let mut rule = rule("app", "/", &["app"]);
+            let HttpFilter::ExternalAuth(mut auth) = http("auth", "", 0) else { panic!("another filter") };
+            auth.target = target.clone();
+            rule.filters.push(HttpFilter::ExternalAuth(auth));
+            put_rule(snapshot, rule);
+        })
+        .await;
+        assert_eq!(ask(&proxy, "/open", "").await.0.status, status);
+    }
+    assert!(served.lock().unwrap().is_empty(), "nothing reached the backend");
+}
+
+#[tokio::test]
+async fn a_reference_of_the_rule_can_have_its_own() {
+    let ((app, served), (service, asked)) = (app().await, service().await);
+    let proxy = Proxy::start(|snapshot| {
+        put_backend(snapshot, "app", &[app.address]);
+        put_backend(snapshot, "auth", &[service.address]);
+        let mut rule = rule("app", "/", &["app"]);
+        rule.backends[0].filters.push(http("auth", "", 100));
+        put_rule(snapshot, rule);
+    })
+    .await;
+    assert_eq!(ask(&proxy, "/open", "hello").await.1, "hello");
+    assert_eq!(ask(&proxy, "/closed", "hello").await.0.status, 302);
+    assert_eq!((asked.lock().unwrap().len(), served.lock().unwrap().len()), (2, 1));
+    let records = proxy.wait_records(2).await;
+    assert_eq!(records[0].backend.as_deref(), Some("default/app:80 via default/gw"));
+}
