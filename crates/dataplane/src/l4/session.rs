@@ -28,7 +28,7 @@ pub(crate) struct Session {
     pub logged: bool,
     connection: Option<ClientConnection>,
     /// Whether it counts among what is open.
-    counted: bool,
+    counted: Cell<bool>,
     /// `TCP`, `TLS`, `UDP`.
     protocol: &'static str,
     started: Instant,
@@ -83,7 +83,7 @@ impl Session {
             listener,
             logged: true,
             connection: None,
-            counted: false,
+            counted: Cell::default(),
             protocol,
             started: Instant::now(),
             passes_tls: false,
@@ -102,9 +102,17 @@ impl Session {
 
     /// From now on it counts among what is open.
     pub(crate) fn admit(&mut self) {
-        self.counted = true;
+        self.counted.set(true);
         self.listener.iter().for_each(|listener| listener.counters.l4.open());
         self.backend.iter().for_each(|backend| backend.counters.l4.open());
+    }
+
+    /// From now on it does not, whoever still holds it.
+    pub(crate) fn leave(&self) {
+        if self.counted.replace(false) {
+            self.listener.iter().for_each(|listener| listener.counters.l4.active.drop_one());
+            self.backend.iter().for_each(|backend| backend.counters.l4.active.drop_one());
+        }
     }
 
     /// Whether the listener asks more of clients by now than this one had to prove.
@@ -132,11 +140,11 @@ impl Session {
 
     /// The backend that is to have it; another one may take its place.
     pub(crate) fn set_backend(&mut self, backend: Rc<UpstreamBackend>) {
-        if self.counted {
+        if self.counted.get() {
             backend.counters.l4.open();
         }
         if let Some(former) = self.backend.replace(backend)
-            && self.counted
+            && self.counted.get()
         {
             former.counters.l4.active.drop_one();
         }
@@ -176,10 +184,7 @@ impl Drop for Session {
         {
             listener.counters.failures.count(reason.name());
         }
-        if self.counted {
-            self.listener.iter().for_each(|listener| listener.counters.l4.active.drop_one());
-            self.backend.iter().for_each(|backend| backend.counters.l4.active.drop_one());
-        }
+        self.leave();
         if !self.logged {
             return;
         }

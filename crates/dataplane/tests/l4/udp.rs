@@ -266,8 +266,13 @@ async fn a_flood_from_many_addresses_finds_a_bound_and_leaves_others_alone() {
             assert!(served(regular).await);
         }
         assert!(proxy.metric(OPEN) <= 64.0, "{}", proxy.metric(OPEN));
-        // Those who were answered make room for somebody new.
-        assert!(served(&client(HERE, proxy.port).await).await, "in round {round}");
+        // Those who were answered make room for somebody new; how soon they are is the backend's affair.
+        let newcomer = client(HERE, proxy.port).await;
+        let mut has_room = false;
+        for _ in 0..5 {
+            has_room = has_room || served(&newcomer).await;
+        }
+        assert!(has_room, "in round {round}");
     }
     assert!(proxy.metric(OPEN) >= 32.0, "{}", proxy.metric(OPEN));
 }

@@ -187,6 +187,8 @@ impl UdpSession {
             self.record.note(reason);
         }
         drop(self.place.take());
+        // The task that holds it may end a little later.
+        self.record.leave();
         if let Some(task) = self.task.take() {
             task.abort();
         }
