@@ -6,12 +6,14 @@ mod support;
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Frame, Incoming};
+use lasthop_dataplane::Limits;
 use lasthop_dataplane_api::*;
 use support::{backend, client, *};
 
@@ -160,6 +162,84 @@ async fn a_body_is_shown_as_far_as_it_may_and_sent_on_whole() {
     assert_eq!(asked.lock().unwrap()[1].1["content-length"], "10");
     assert_eq!(served.lock().unwrap()[1].2.len(), long.len());
     assert_eq!(proxy.wait_records(1).await[0].bytes_in, long.len() as u64);
+}
+
+/// A proxy whose rule, or the rule's reference, asks `service` within a time limit.
+async fn limited(app: SocketAddr, service: SocketAddr, of_rule: bool, limit: Option<Duration>) -> Proxy {
+    let limits = Limits { header_timeout: Duration::from_millis(800), ..Limits::default() };
+    Proxy::with(1, limits, |snapshot| {
+        put_backend(snapshot, "app", &[app]);
+        put_backend(snapshot, "auth", &[service]);
+        let mut rule = rule("app", "/", &["app"]);
+        rule.timeouts.request = limit;
+        let filters = if of_rule { &mut rule.filters } else { &mut rule.backends[0].filters };
+        filters.push(http("auth", "", 1000));
+        put_rule(snapshot, rule);
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_requests_time_limit_holds_for_the_service_too() {
+    let (app, served) = app().await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = silent.local_addr().unwrap();
+    for of_rule in [true, false] {
+        let proxy = limited(app.address, at, of_rule, Some(Duration::from_millis(300))).await;
+        let begun = Instant::now();
+        assert_eq!(ask(&proxy, "/open", "hello").await.0.status, 504);
+        assert!((250..3000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+        let record = &proxy.wait_records(1).await[0];
+        let told = (record.reason, record.backend.as_deref());
+        assert_eq!(told, (Some("RequestTimeout"), Some("default/auth:80 via default/gw")));
+        let line = "lasthop_upstream_failures_total{backend=\"default/auth:80 via default/gw\",reason=\"RequestTimeout\"}";
+        assert_eq!(proxy.metric(line), 1.0);
+        // The limit that a call brings with it.
+        let proxy = limited(app.address, at, of_rule, None).await;
+        let request = Request::post("http://a/open")
+            .header("content-type", "application/grpc")
+            .header("grpc-timeout", "300m")
+            .body(client::full("m"))
+            .unwrap();
+        let begun = Instant::now();
+        let answer = client::http2(proxy.port).await.send_request(request).await.unwrap();
+        assert_eq!(answer.headers()["grpc-status"], "4");
+        assert!((250..3000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    }
+    assert!(served.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for_long() {
+    let ((app, served), (service, asked)) = (app().await, service().await);
+    let part = b"POST /open HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc";
+    for (limit, status, reason) in [
+        (Some(Duration::from_millis(300)), "504", "RequestTimeout"),
+        // Without one, as long as a header may take.
+        (None, "408", "ClientTimeout"),
+    ] {
+        let proxy = limited(app.address, service.address, true, limit).await;
+        let answer = client::raw(proxy.port, part).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        let record = &proxy.wait_records(1).await[0];
+        assert_eq!((record.reason, record.bytes_in), (Some(reason), 3));
+    }
+    // It may come slowly.
+    let proxy = limited(app.address, service.address, true, None).await;
+    let (send, mut receive) = tokio::sync::mpsc::unbounded_channel::<Bytes>();
+    let frames = futures_util::stream::poll_fn(move |cx| {
+        receive.poll_recv(cx).map(|data| data.map(|data| Ok(Frame::data(data))))
+    });
+    let request = Request::post("http://a/open").body(BodyExt::boxed(StreamBody::new(frames))).unwrap();
+    let mut sender = client::http2(proxy.port).await;
+    let answer = tokio::spawn(sender.send_request(request));
+    for _ in 0..4 {
+        send.send(Bytes::from_static(b"abc")).unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    drop(send);
+    assert_eq!(answer.await.unwrap().unwrap().status(), 200);
+    assert_eq!((asked.lock().unwrap().len(), served.lock().unwrap().len()), (1, 1));
 }
 
 #[tokio::test]

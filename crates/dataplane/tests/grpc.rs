@@ -168,6 +168,29 @@ async fn the_clients_deadline_ends_the_call_and_resets_the_backends_stream() {
     }
 }
 
+/// Not to the backend, and not to a mirror.
+#[tokio::test]
+async fn a_call_past_its_deadline_goes_nowhere() {
+    let (backend, copy) = (backend::serve(true, echo).await, backend::serve(true, echo).await);
+    let proxy = Proxy::start(|snapshot| {
+        put_backend(snapshot, "app", &[backend.address]);
+        put_backend(snapshot, "copy", &[copy.address]);
+        let mut rule = grpc_rule("app", "/", &["app"]);
+        let target = BackendTarget::Backend(backend_key("copy"));
+        rule.filters.push(HttpFilter::Mirror(Mirror { target, fraction: Fraction::ALL }));
+        put_rule(snapshot, rule);
+    })
+    .await;
+    let mut call = call("/a/B", client::full("m"));
+    call.headers_mut().insert("grpc-timeout", "1n".parse().unwrap());
+    let response = soon(client::http2(proxy.port).await.send_request(call)).await.unwrap();
+    assert_eq!(soon(outcome(response)).await.0.as_deref(), Some("4"));
+    let record = &proxy.wait_records(1).await[0];
+    assert_eq!((record.reason, record.attempts), (Some("RequestTimeout"), 0));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!((backend.requests(), copy.requests()), (0, 0));
+}
+
 #[tokio::test]
 async fn a_call_that_the_client_cancels_is_cancelled_at_the_backend() {
     for answers in [false, true] {

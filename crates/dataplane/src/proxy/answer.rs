@@ -155,7 +155,9 @@ impl Exchange {
             // Boxed, as few rules have one: a future that holds it would be as large for all.
             FilterOutcome::Authorize(place) => {
                 let asked = async {
-                    match self.authorize(&rule.filters, place, &mut outgoing.parts, &context).await? {
+                    let until = self.until(&rule, &outgoing.parts);
+                    let parts = &mut outgoing.parts;
+                    match self.authorize(&rule.filters, place, until, parts, &context).await? {
                         Some(response) => Ok(Outcome::Own(response)),
                         None => {
                             self.ask_backend(&rule, &context, &mut chosen, outgoing, client_upgrade).await
@@ -239,8 +241,8 @@ impl Exchange {
             FilterOutcome::Respond(response) => return Ok(Outcome::Own(response)),
             FilterOutcome::Invalid => return Err(FailureReason::InvalidFilter),
             FilterOutcome::Authorize(place) => {
-                let parts = &mut outgoing.parts;
-                let asked = self.authorize(&reference.filters, place, parts, context);
+                let until = self.until(rule, &outgoing.parts);
+                let asked = self.authorize(&reference.filters, place, until, &mut outgoing.parts, context);
                 if let Some(response) = Box::pin(asked).await? {
                     return Ok(Outcome::Own(response));
                 }
@@ -250,6 +252,12 @@ impl Exchange {
         if matches!(backend.hop, Hop::Refused) {
             backend.count_failure(&FailureReason::PolicyRefused);
             return Err(FailureReason::PolicyRefused);
+        }
+        let until = self.until(rule, &outgoing.parts);
+        if until.is_some_and(|until| until <= Instant::now()) {
+            // Nobody waits for it any more: neither the backend nor a mirror is sent it.
+            backend.count_failure(&FailureReason::RequestTimeout);
+            return Err(FailureReason::RequestTimeout);
         }
         let want = backend.want(self.needs_http2(rule), client_upgrade.is_some());
         (outgoing.body, outgoing.received) = self.body(rule, reference, context, &outgoing.parts, want);
@@ -263,7 +271,6 @@ impl Exchange {
             prefer: session.as_ref().map(|session| &session.address),
             once: rule.source.retry.as_ref().is_some_and(|retry| retry.attempts == 0),
         };
-        let until = self.until(rule, &outgoing.parts);
         let idle = worker.deadlines.add();
         let mut answered = {
             let idle = Idle { deadline: &idle, client: &connection };

@@ -56,23 +56,34 @@ impl ClientSource {
         Self { incoming, seen: None }
     }
 
-    /// The first so many bytes, or all if there are no more; waits until they are there. They stay to be sent.
-    pub(super) async fn show(&mut self, most: usize) -> Result<Bytes, BodyError> {
+    /// Reads on before anybody is sent it. What comes stays to be sent. `false`: there is no more.
+    pub(super) async fn read(&mut self) -> Result<bool, BodyError> {
         let seen = self.seen.get_or_insert_default();
-        while !seen.ended && seen.bytes < most as u64 {
+        if !seen.ended {
             match self.incoming.frame().await.transpose().map_err(BodyError::Client)?.map(Frame::into_data) {
                 None => seen.ended = true,
                 Some(Ok(data)) => {
                     seen.bytes += data.len() as u64;
                     seen.data.push_back(data);
+                    seen.ended = self.incoming.is_end_stream();
                 }
-                Some(Err(frame)) => seen.trailers = frame.into_trailers().ok(),
+                Some(Err(frame)) => {
+                    seen.trailers = frame.into_trailers().ok();
+                    seen.ended = true;
+                }
             }
         }
-        Ok(match seen.data.front() {
+        Ok(!seen.ended)
+    }
+
+    /// What was read, up to so many bytes.
+    pub(super) fn shown(&self, most: u64) -> Bytes {
+        let Some(seen) = &self.seen else { return Bytes::new() };
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        match seen.data.front() {
             Some(only) if seen.data.len() == 1 => only.slice(..only.len().min(most)),
             _ => seen.data.iter().flatten().copied().take(most).collect(),
-        })
+        }
     }
 
     /// How much was read, and is kept.

@@ -132,20 +132,18 @@ impl Idle<'_> {
     }
 }
 
-/// A future's output, if it comes in time. Takes it pinned: moved into another future, it would stand there twice.
+/// A future's output, if it comes in time: nothing is begun when that is over. Takes it pinned: moved into another
+/// future, it would stand there twice.
 pub(super) async fn within<T>(
     until: Option<Instant>,
     mut future: Pin<&mut impl Future<Output = T>>,
 ) -> Option<T> {
     let mut sleep = until.map(|until| Box::pin(tokio::time::sleep_until(until)));
     poll_fn(|cx| {
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
-            return Poll::Ready(Some(output));
+        if sleep.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready()) {
+            return Poll::Ready(None);
         }
-        match sleep.as_mut().map(|sleep| sleep.as_mut().poll(cx)) {
-            Some(Poll::Ready(())) => Poll::Ready(None),
-            Some(Poll::Pending) | None => Poll::Pending,
-        }
+        future.as_mut().poll(cx).map(Some)
     })
     .await
 }

@@ -23,9 +23,10 @@ use super::{
     exchange::{Exchange, Trace},
     grpc,
     outgoing::Outgoing,
-    request_body::Received,
+    request_body::{ClientSource, Received},
 };
 use crate::{
+    Limits,
     filters::{CompiledAuth, CompiledFilters, CompiledProtocol, FilterContext, FilterOutcome},
     hygiene::{self, HeaderLimits},
     upstream::{Hop, UpstreamBackend, Want},
@@ -45,16 +46,18 @@ struct Answer {
 
 impl Exchange {
     /// Asks the service at this place of the filters, and goes on with those that come after it. `Some` is the response.
+    /// The request's time limit holds meanwhile.
     pub(super) async fn authorize(
         &mut self,
         filters: &CompiledFilters,
         mut place: usize,
+        until: Option<Instant>,
         parts: &mut request::Parts,
         context: &FilterContext<'_>,
     ) -> Result<Option<Response<Bytes>>, FailureReason> {
         loop {
             if let Some(auth) = filters.authorization(place)
-                && let Some(denied) = self.ask_service(auth, parts, context).await?
+                && let Some(denied) = self.ask_service(auth, until, parts, context).await?
             {
                 self.reason = Some(FailureReason::AuthorizationDenied);
                 return Ok(Some(denied));
@@ -72,34 +75,15 @@ impl Exchange {
     async fn ask_service(
         &mut self,
         auth: &CompiledAuth,
+        until: Option<Instant>,
         parts: &mut request::Parts,
         context: &FilterContext<'_>,
     ) -> Result<Option<Response<Bytes>>, FailureReason> {
         let backend = self.connection.worker.view.borrow().backend(&auth.target)?;
-        let shown = self.shown(auth).await?;
-        let (request, want) = match &auth.protocol {
-            CompiledProtocol::Http { path, headers, .. } => {
-                (http_request::of(parts, path, headers, shown), backend.want(false, false))
-            }
-            CompiledProtocol::Grpc { headers } => {
-                let between = [self.connection.client, self.connection.local];
-                (ext_authz::request(parts, headers, shown, context, between, &backend), Want::Http2)
-            }
-        };
-        let request = request.ok_or(FailureReason::BadRequest)?;
-        let answer = self.answer_of(&backend, want, context.host, request).await.inspect_err(|_| {
-            // It is this hop that the log is to name.
-            self.backend = Some(backend.clone());
-        })?;
-        let verdict = match &auth.protocol {
-            CompiledProtocol::Http { answer_headers, .. } => http_request::verdict(answer, answer_headers),
-            CompiledProtocol::Grpc { .. } => ext_authz::verdict(answer),
-        };
-        let verdict = verdict.ok_or_else(|| {
-            self.backend = Some(backend.clone());
-            backend.count_failure(&FailureReason::UpstreamProtocol);
-            FailureReason::UpstreamProtocol
-        })?;
+        // It is this hop that the log is to name if nothing comes of it.
+        let before = self.backend.replace(backend.clone());
+        let verdict = self.verdict_of(auth, &backend, until, parts, context).await?;
+        self.backend = before;
         Ok(match verdict {
             Verdict::Allow(changes) => {
                 self.change(parts, *changes);
@@ -109,21 +93,48 @@ impl Exchange {
         })
     }
 
+    async fn verdict_of(
+        &mut self,
+        auth: &CompiledAuth,
+        backend: &Rc<UpstreamBackend>,
+        until: Option<Instant>,
+        parts: &request::Parts,
+        context: &FilterContext<'_>,
+    ) -> Result<Verdict, FailureReason> {
+        let shown = self.shown(auth, until).await.inspect_err(|reason| backend.count_failure(reason))?;
+        let (request, want) = match &auth.protocol {
+            CompiledProtocol::Http { path, headers, .. } => {
+                (http_request::of(parts, path, headers, shown), backend.want(false, false))
+            }
+            CompiledProtocol::Grpc { headers } => {
+                let between = [self.connection.client, self.connection.local];
+                (ext_authz::request(parts, headers, shown, context, between, backend), Want::Http2)
+            }
+        };
+        let request = request.ok_or(FailureReason::BadRequest)?;
+        let answer = self.answer_of(backend, want, context.host, until, request).await?;
+        let verdict = match &auth.protocol {
+            CompiledProtocol::Http { answer_headers, .. } => http_request::verdict(answer, answer_headers),
+            CompiledProtocol::Grpc { .. } => ext_authz::verdict(answer),
+        };
+        verdict.ok_or_else(|| {
+            backend.count_failure(&FailureReason::UpstreamProtocol);
+            FailureReason::UpstreamProtocol
+        })
+    }
+
     /// What the service is shown of the body: its beginning, which has to come first.
-    async fn shown(&mut self, auth: &CompiledAuth) -> Result<Bytes, FailureReason> {
+    async fn shown(&mut self, auth: &CompiledAuth, until: Option<Instant>) -> Result<Bytes, FailureReason> {
         let source = match &mut self.body {
             Some(source) if auth.body_bytes > 0 && !source.is_end() => source,
             _ => return Ok(Bytes::new()),
         };
-        let most = usize::try_from(auth.body_bytes).unwrap_or(usize::MAX);
-        let limit = self.connection.worker.limits.stream_idle_timeout;
-        let shown = match tokio::time::timeout(limit, source.show(most)).await {
-            Ok(Ok(shown)) => shown,
-            Ok(Err(_)) => return Err(FailureReason::ClientClosed),
-            Err(_) => return Err(FailureReason::ClientTimeout),
-        };
+        let limits = &self.connection.worker.limits;
+        let most = u64::from(auth.body_bytes);
+        let read = read(source, most, until, limits).await;
         self.received = Some(Rc::new(Received::of(source.kept())));
-        Ok(shown)
+        read?;
+        Ok(source.shown(most))
     }
 
     /// Sends a request of our own and waits for all of the answer.
@@ -132,6 +143,7 @@ impl Exchange {
         backend: &Rc<UpstreamBackend>,
         want: Want,
         host: &str,
+        until: Option<Instant>,
         request: http::Request<Bytes>,
     ) -> Result<Answer, FailureReason> {
         if matches!(backend.hop, Hop::Refused) {
@@ -164,11 +176,11 @@ impl Exchange {
             }
             answer
         };
-        let limit = Instant::now() + LIMIT;
+        let (limit, over) = sooner(until, Instant::now() + LIMIT, FailureReason::BackendTimeout);
         let answer =
             super::retry::within(Some(limit), std::pin::pin!(exchanged)).await.unwrap_or_else(|| {
-                backend.count_failure(&FailureReason::BackendTimeout);
-                Err(FailureReason::BackendTimeout)
+                backend.count_failure(&over);
+                Err(over)
             });
         if answer.is_err() {
             self.trace.endpoint = trace.endpoint;
@@ -206,6 +218,36 @@ impl Exchange {
         hygiene::to_downstream(&mut parts, self.is_http2());
         parts.headers.insert(http::header::CONTENT_LENGTH, body.len().into());
         Response::from_parts(parts, body)
+    }
+}
+
+/// Reads so much of a body, or all if there is no more. It may stand still for as long as a header may take, and take as
+/// long in all as a stream may stand still.
+async fn read(
+    source: &mut ClientSource,
+    most: u64,
+    until: Option<Instant>,
+    limits: &Limits,
+) -> Result<(), FailureReason> {
+    let last = Instant::now() + limits.stream_idle_timeout;
+    while source.kept() < most {
+        let moving = (Instant::now() + limits.header_timeout).min(last);
+        let (limit, over) = sooner(until, moving, FailureReason::ClientTimeout);
+        match tokio::time::timeout_at(limit, source.read()).await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => break,
+            Ok(Err(_)) => return Err(FailureReason::ClientClosed),
+            Err(_) => return Err(over),
+        }
+    }
+    Ok(())
+}
+
+/// The sooner of the request's time limit and another one, and what passing it means.
+fn sooner(until: Option<Instant>, limit: Instant, reason: FailureReason) -> (Instant, FailureReason) {
+    match until {
+        Some(until) if until <= limit => (until, FailureReason::RequestTimeout),
+        _ => (limit, reason),
     }
 }
 
