@@ -191,6 +191,53 @@ async fn a_call_past_its_deadline_goes_nowhere() {
     assert_eq!((backend.requests(), copy.requests()), (0, 0));
 }
 
+/// What the backend may have begun is not sent again unasked, and the other streams' connection is kept.
+#[tokio::test]
+async fn a_reset_stream_ends_alone() {
+    let backend = backend::raw(|_, stream| async move {
+        let mut server = RawServer::new(stream).await;
+        let mut requests = 0;
+        while let Some(stream) = server.next_whole().await {
+            requests += 1;
+            match requests {
+                // RST_STREAM with INTERNAL_ERROR
+                2..=5 => server.write(3, 0, stream, &[0, 0, 0, 2]).await,
+                _ => server.headers(stream, true).await,
+            }
+        }
+    })
+    .await;
+    let h2c = |snapshot: &mut Snapshot, retry: Option<Retry>| {
+        let plaintext = BackendTls::Plaintext(PlaintextReason::NoPolicy);
+        put_backend_with(snapshot, "app", AppProtocol::H2c, plaintext, &[backend.address]);
+        let mut rule = rule("app", "/", &["app"]);
+        rule.retry = retry;
+        put_rule(snapshot, rule);
+    };
+    let proxy = Proxy::start(|snapshot| h2c(snapshot, None)).await;
+    let mut statuses = Vec::new();
+    for _ in 0..6 {
+        statuses.push(soon(client::get(proxy.port, "/")).await.0);
+    }
+    assert_eq!(statuses, [200, 502, 502, 502, 502, 200]);
+    assert_eq!(backend.connections(), 1);
+    let records = proxy.wait_records(6).await;
+    assert!(records.iter().all(|record| record.attempts == 1), "{records:?}");
+    assert_eq!(records[1].reason, Some("UpstreamReset"));
+    // Asked to, the rule repeats what is harmless.
+    let retry = Retry { attempts: 4, codes: Vec::new(), backoff: Some(Duration::from_millis(5)) };
+    let proxy = Proxy::start(|snapshot| h2c(snapshot, Some(retry))).await;
+    for (method, status, attempts) in [("GET", 200, 1), ("POST", 502, 1), ("GET", 200, 4)] {
+        let request = Request::builder().method(method).uri("/").header("host", "a");
+        let request = request.body(client::empty()).unwrap();
+        let answer = soon(client::http1(proxy.port).await.send_request(request)).await.unwrap();
+        assert_eq!(answer.status(), status, "{method}");
+        assert_eq!(proxy.wait_records(1).await[0].attempts, attempts, "{method}");
+        proxy.log.0.lock().unwrap().clear();
+    }
+    assert_eq!(backend.connections(), 2);
+}
+
 #[tokio::test]
 async fn a_call_that_the_client_cancels_is_cancelled_at_the_backend() {
     for answers in [false, true] {

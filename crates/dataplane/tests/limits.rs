@@ -122,6 +122,9 @@ async fn a_body_that_grows_over_the_limit_never_reaches_a_backend_whole() {
         let answer = client::raw(proxy.port, chunked(10).as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("1000"), "{answer}");
         assert_eq!(whole.load(SeqCst), 2);
+        if http2 {
+            assert_eq!(backend.connections(), 1, "nor is the backend's connection at fault");
+        }
     }
 }
 

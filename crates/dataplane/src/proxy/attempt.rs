@@ -124,8 +124,8 @@ pub(super) async fn attempt(
         if outgoing.is_too_large(route.worker.limits.body_bytes) {
             return Err(FailureReason::BodyTooLarge);
         }
-        trace.sent =
-            failed.unsent.is_none() && matches!(failed.progress, Progress::Unknown | Progress::Failed);
+        trace.sent = failed.unsent.is_none()
+            && !matches!(failed.progress, Progress::Refused | Progress::StreamRefused);
         if let Some(request) = failed.unsent {
             outgoing.put_back(*request);
             // The next hop may be another's.
@@ -141,7 +141,7 @@ pub(super) async fn attempt(
         let kept = kept.filter(|kept| match failed.progress {
             Progress::Refused | Progress::StreamRefused => stale < MOST_UNSENT,
             Progress::Unknown => reused && kept.is_idempotent(),
-            Progress::Failed => false,
+            Progress::StreamReset | Progress::Failed => false,
         });
         if !kept.is_some_and(|kept| outgoing.restore(*kept)) {
             return Err(search.count(failed.reason));

@@ -99,7 +99,7 @@ pub(crate) struct Lease {
     pub reused: bool,
     /// Whether it may come back to the pool.
     poolable: bool,
-    /// Whether the response's head has come.
+    /// Whether the peer has answered, if only with a reset.
     answered: bool,
     most: usize,
     pool: Rc<Pool>,
@@ -128,6 +128,8 @@ pub(crate) enum Progress {
     Refused,
     /// The same of a stream whose connection goes on (RFC 9113 §8.7).
     StreamRefused,
+    /// A stream was reset whose connection goes on. The peer may have processed it.
+    StreamReset,
     /// The connection ended before a byte of the response: it may be repeated if its method allows it.
     Unknown,
     /// Repeating it would not help.
@@ -190,27 +192,35 @@ impl Lease {
                 return Err(SendError { reason: FailureReason::UpstreamReset, progress, unsent });
             }
         };
-        self.answered = result.is_ok();
-        result.map_err(|mut failed| {
+        let result = result.map_err(|mut failed| {
             let unsent = failed.take_message().map(Box::new);
             let error = failed.into_error();
             tracing::debug!(%error, "no response from the backend");
             let (reason, progress) = meaning(&error, &self.connected.activity);
             SendError { reason, progress, unsent }
-        })
+        });
+        // Who refuses or resets a stream is there.
+        self.answered = match &result {
+            Ok(_) => true,
+            Err(failed) => matches!(failed.progress, Progress::StreamRefused | Progress::StreamReset),
+        };
+        result
     }
 
     /// The connection takes no more requests, or not so many: it must not be lent again, or not to so many.
     pub(crate) fn discard(self, progress: Progress) {
-        if let Some(Kind::Http2(connection)) = &self.kind {
-            if progress == Progress::StreamRefused {
+        let Some(Kind::Http2(connection)) = &self.kind else { return };
+        match progress {
+            Progress::StreamRefused => {
                 let most = connection.refused();
                 self.pool.expect_streams(most);
-                if most > 0 {
-                    return;
+                if most == 0 {
+                    self.pool.discard(connection);
                 }
             }
-            self.pool.discard(connection);
+            // Of a stream of HTTP/2, what fails on our side is the stream alone.
+            Progress::StreamReset | Progress::Failed => {}
+            Progress::Refused | Progress::Unknown => self.pool.discard(connection),
         }
     }
 
@@ -251,12 +261,13 @@ fn meaning(error: &hyper::Error, activity: &Activity) -> (FailureReason, Progres
         return (FailureReason::ClientClosed, Progress::Failed);
     }
     let source = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
-    let progress = match source.filter(|error| error.is_remote()) {
+    let progress = match source {
         // Only the streams after the last one that GOAWAY names end like that, whatever its code is.
-        Some(error) if error.is_go_away() => Progress::Refused,
-        Some(error) if error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM) => {
-            Progress::StreamRefused
-        }
+        Some(error) if error.is_remote() && error.is_go_away() => Progress::Refused,
+        Some(error) if error.is_reset() => match error.reason() {
+            Some(h2::Reason::REFUSED_STREAM) if error.is_remote() => Progress::StreamRefused,
+            _ => Progress::StreamReset,
+        },
         _ => Progress::Unknown,
     };
     (activity.broken_off(), progress)
