@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use lasthop_dataplane_api::FailureReason;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -77,6 +77,10 @@ pub(super) fn timeout(headers: &HeaderMap) -> Option<Duration> {
 /// gRPC has its status in trailers; without a body, they stand in the header ("Trailers-Only").
 pub(super) fn response(reason: &FailureReason, dialect: Dialect) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
+    if *reason == FailureReason::Misdirected {
+        // A browser makes another connection for this status only.
+        *response.status_mut() = StatusCode::MISDIRECTED_REQUEST;
+    }
     *response.headers_mut() = trailers(reason);
     response.headers_mut().insert(header::CONTENT_TYPE, dialect.content_type());
     response
@@ -112,7 +116,7 @@ pub(super) fn of_http(status: u16, dialect: Dialect) -> Response<Bytes> {
 fn status(reason: &FailureReason) -> (&'static str, &'static str) {
     use FailureReason as R;
     match reason {
-        R::NoRoute | R::Misdirected => ("12", "unimplemented"),
+        R::NoRoute => ("12", "unimplemented"),
         R::InvalidFilter | R::BadRequest | R::DownstreamTls(_) => ("13", "internal"),
         // Reasons of connections without HTTP.
         R::NotTls | R::ClientHelloTooLarge | R::ProxyProtocol | R::IdleTimeout => ("13", "internal"),
@@ -121,8 +125,9 @@ fn status(reason: &FailureReason) -> (&'static str, &'static str) {
         R::ClientClosed => ("1", "cancelled"),
         R::AuthorizationDenied => ("7", "permission denied"),
         // The GRPCRoute API asks for it where a reference is invalid. Where no connection was made in time, the client's
-        // own deadline has not passed.
+        // own deadline has not passed. On another connection, a misdirected call may be served.
         R::InvalidBackend
+        | R::Misdirected
         | R::PolicyRefused
         | R::NoBearerToken
         | R::NoEndpoint

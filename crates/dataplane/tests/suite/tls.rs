@@ -233,6 +233,27 @@ async fn a_host_of_another_listener_is_misdirected() {
     drop(proxy);
 }
 
+/// Whoever reads the HTTP status connects anew, and whoever reads gRPC's tries again.
+#[tokio::test]
+async fn a_misdirected_call_is_told_so_either_way() {
+    let (proxy, ca, port, _app) = https_proxy().await;
+    let stream = pki::connect(port, &ca, "one.example.com", &["h2"]).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    for kind in ["application/grpc", "application/grpc-web+proto"] {
+        let request = Request::post("https://two.example.com/a.B/C").header("content-type", kind);
+        let answer = sender.send_request(request.body(client::full("m")).unwrap()).await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["grpc-status"]),
+            (421, &"14".parse().unwrap())
+        );
+        assert!(kind.starts_with(answer.headers()["content-type"].to_str().unwrap()));
+        assert!(answer.into_body().collect().await.unwrap().to_bytes().is_empty());
+    }
+    assert_eq!(proxy.wait_records(1).await[0].reason, Some("Misdirected"));
+}
+
 #[tokio::test]
 async fn curl_gets_http2_over_tls() {
     let (_proxy, ca, port, _app) = https_proxy().await;
