@@ -191,6 +191,52 @@ async fn a_call_past_its_deadline_goes_nowhere() {
     assert_eq!((backend.requests(), copy.requests()), (0, 0));
 }
 
+/// A backend without a call's server behind it: unavailable so often, in a head of its own, then it answers.
+async fn unavailable(times: usize) -> backend::Backend {
+    let count = Arc::new(AtomicUsize::new(0));
+    backend::serve(true, move |request: Request<Incoming>| {
+        let failed = count.fetch_add(1, Ordering::SeqCst) < times;
+        async move {
+            if failed {
+                let mut response = Response::new(backend::full(""));
+                let kind = request.headers()["content-type"].clone();
+                response.headers_mut().insert("content-type", kind);
+                response.headers_mut().insert("grpc-status", "14".parse().unwrap());
+                return response;
+            }
+            echo(request).await
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_call_for_which_nobody_was_available_is_repeated_if_the_rule_repeats() {
+    for (attempts, kind, times, status, made) in [
+        (2, "application/grpc", 2, "0", 3),
+        (2, "application/grpc", 3, "14", 3),
+        (0, "application/grpc", 1, "14", 1),
+        // No call: its codes are those of HTTP.
+        (2, "text/plain", 1, "14", 1),
+    ] {
+        let backend = unavailable(times).await;
+        let proxy = Proxy::start(|snapshot| {
+            let plaintext = BackendTls::Plaintext(PlaintextReason::NoPolicy);
+            put_backend_with(snapshot, "app", AppProtocol::H2c, plaintext, &[backend.address]);
+            let mut rule = rule("app", "/", &["app"]);
+            let backoff = Some(Duration::from_millis(5));
+            rule.retry = Some(Retry { attempts, codes: vec![503], backoff });
+            put_rule(snapshot, rule);
+        })
+        .await;
+        let mut call = call("/a/B", client::full("message"));
+        call.headers_mut().insert("content-type", kind.parse().unwrap());
+        let response = soon(client::http2(proxy.port).await.send_request(call)).await.unwrap();
+        assert_eq!(soon(outcome(response)).await.0.as_deref(), Some(status), "{attempts} {kind} {times}");
+        assert_eq!(proxy.wait_records(1).await[0].attempts, made, "{attempts} {kind} {times}");
+    }
+}
+
 /// What the backend may have begun is not sent again unasked, and the other streams' connection is kept.
 #[tokio::test]
 async fn a_reset_stream_ends_alone() {

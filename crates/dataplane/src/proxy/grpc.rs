@@ -86,6 +86,11 @@ pub(super) fn response(reason: &FailureReason, dialect: Dialect) -> Response<Byt
     response
 }
 
+/// Whether a response's head says that nobody served the call: its status stands there only if there is nothing else.
+pub(super) fn is_unavailable(headers: &HeaderMap) -> bool {
+    Dialect::of(headers).is_some() && headers.get(&GRPC_STATUS).is_some_and(|status| status == "14")
+}
+
 /// The end of a response that is under way.
 pub(super) fn trailers(reason: &FailureReason) -> HeaderMap {
     let (code, message) = status(reason);

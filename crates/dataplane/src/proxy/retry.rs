@@ -1,7 +1,7 @@
 //! Repeated attempts, as the rule says (GEP-1731), and the time limits.
 //!
 //! What a backend may have begun to process is sent again only if its method is idempotent (RFC 9110 §9.2.2), or if the
-//! backend answered with one of the codes that the rule names.
+//! backend answered with one of the codes that the rule names, or to a call that it is unavailable.
 
 use std::{
     future::poll_fn,
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::{
     attempt::{Route, attempt},
     exchange::Trace,
+    grpc,
     outgoing::Outgoing,
 };
 use crate::{
@@ -71,7 +72,10 @@ pub(super) async fn forward(
             })
         };
         let failed = match &result {
-            Ok((response, _)) => retry.is_some_and(|retry| retry.codes.contains(&response.status().as_u16())),
+            Ok((response, _)) => retry.is_some_and(|retry| {
+                let code = response.status().as_u16();
+                retry.codes.contains(&code) || grpc::is_unavailable(response.headers())
+            }),
             Err(reason) => may_pass(reason) && (idempotent || !trace.sent),
         };
         if !(failed && kept.is_some_and(|kept| outgoing.restore(*kept))) {
