@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, StreamBody, combinators::BoxBody};
 use hyper::body::{Frame, Incoming};
+use lasthop_dataplane::Limits;
 use lasthop_dataplane_api::*;
 use support::{backend, client, *};
 use tokio::{
@@ -189,6 +190,69 @@ async fn a_call_past_its_deadline_goes_nowhere() {
     assert_eq!((record.reason, record.attempts), (Some("RequestTimeout"), 0));
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!((backend.requests(), copy.requests()), (0, 0));
+}
+
+/// A proxy for which a stream stands still after a second.
+async fn impatient(address: std::net::SocketAddr, limits: Limits) -> Proxy {
+    let limits = Limits { stream_idle_timeout: Duration::from_secs(1), ..limits };
+    Proxy::with(1, limits, |snapshot| {
+        put_backend(snapshot, "app", &[address]);
+        put_rule(snapshot, grpc_rule("app", "/", &["app"]));
+    })
+    .await
+}
+
+/// Answers `/s/Count` at once, reads to the end and tells how many messages came; `/s/Late` takes its time for the head
+/// and again for the rest; `/s/Hang` answers nothing; all else is echoed.
+async fn counting() -> backend::Backend {
+    backend::serve(true, |request: Request<Incoming>| async {
+        let path = request.uri().path().to_owned();
+        let (sender, body) = channel();
+        match path.as_str() {
+            "/s/Count" => drop(tokio::spawn(async move {
+                let (mut incoming, mut bytes) = (request.into_body(), 0);
+                while let Some(Ok(frame)) = incoming.frame().await {
+                    bytes += frame.into_data().map_or(0, |data| data.len());
+                }
+                let _ = sender.send(Frame::data(Bytes::from(vec![b'x'; bytes])));
+                let _ = sender.send(Frame::trailers(ok()));
+            })),
+            "/s/Late" => {
+                tokio::time::sleep(Duration::from_millis(700)).await;
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(700)).await;
+                    let _ = sender.send(Frame::trailers(ok()));
+                });
+            }
+            "/s/Hang" => std::future::pending().await,
+            _ => return echo(request).await,
+        }
+        grpc_response(body)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_body_over_its_limit_exhausts_a_resource() {
+    let backend = counting().await;
+    let proxy = impatient(backend.address, Limits { body_bytes: Some(1000), ..Limits::default() }).await;
+    let mut sender = client::http2(proxy.port).await;
+    // By its length, on its way before the response, and after the response has begun.
+    for (path, pieces) in [("/s/Hang", None), ("/s/Hang", Some(11)), ("/s/Count", Some(11))] {
+        let (messages, mut body) = channel();
+        match pieces {
+            None => body = client::full(vec![b'x'; 1001]),
+            Some(count) => {
+                (0..count).for_each(|_| messages.send(Frame::data(Bytes::from(vec![b'x'; 100]))).unwrap())
+            }
+        }
+        let response = soon(sender.send_request(call(path, body))).await.unwrap();
+        assert_eq!(soon(outcome(response)).await, (Some("8".to_owned()), 0), "{path} {pieces:?}");
+        drop(messages);
+    }
+    for record in proxy.wait_records(3).await {
+        assert_eq!((record.status, record.reason), (200, Some("BodyTooLarge")));
+    }
 }
 
 /// A backend without a call's server behind it: unavailable so often, in a head of its own, then it answers.
