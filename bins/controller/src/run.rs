@@ -9,7 +9,7 @@ use lasthop_k8s_adapter::{
     leader::Election,
     own_secret::OwnSecret,
     source::KubeSource,
-    status::{KubeStatus, Queue, Writer},
+    status::{Hearing, KubeStatus, Queue, Writer},
     tokens::TokenReviews,
 };
 use lasthop_runtime::{
@@ -128,7 +128,9 @@ async fn run(settings: &ControllerSettings) -> Result<(), RunError> {
     let server = Server::new(options);
     let observed = Observed::new();
     let placing = Arc::new(Placing::new(Arc::new(server.clone()), observed.clone()));
-    tasks.spawn(serve_link(settings.clone(), namespace, client.clone(), server, listener, {
+    let hearing = Hearing::default();
+    let link = (server, listener, hearing.clone());
+    tasks.spawn(serve_link(settings.clone(), namespace, client.clone(), link, {
         let (client, controller) = (client.clone(), settings.controller_name.clone());
         let (observed, leadership) = (observed.clone(), leadership.clone());
         move |template| Placer::new(client, &controller, template, observed, leadership)
@@ -136,8 +138,14 @@ async fn run(settings: &ControllerSettings) -> Result<(), RunError> {
 
     // The loop.
     let queue = Queue::new();
-    let writer =
-        Writer::new(client.clone(), &settings.controller_name, queue.clone(), observed.clone(), leadership);
+    let writer = Writer::new(
+        client.clone(),
+        &settings.controller_name,
+        queue.clone(),
+        observed.clone(),
+        leadership,
+        hearing,
+    );
     tasks.spawn(writer.run());
     let control = ControlLoop {
         translator: Translator::new(translation(settings, capabilities)),
@@ -174,8 +182,7 @@ async fn serve_link(
     settings: ControllerSettings,
     namespace: String,
     client: Client,
-    server: Server,
-    listener: TcpListener,
+    (server, listener, hearing): (Server, TcpListener, Hearing),
     placer: impl FnOnce(watch::Receiver<Template>) -> Placer,
 ) {
     let secret = || OwnSecret::new(client.clone(), &namespace, &settings.link_secret);
@@ -192,6 +199,7 @@ async fn serve_link(
     let tls = authority.tls();
     server.share_sessions(authority.sessions());
     let follows = authority.follow(template, server.clone());
+    hearing.begin();
     tokio::join!(server.serve(listener, tls), placer(follow).run(), follows);
 }
 

@@ -8,11 +8,21 @@ use serde_json::{Map, Value, json};
 
 use super::word;
 
+/// How our words are written.
+#[derive(Clone, Copy)]
+pub(super) struct Writing<'a> {
+    /// Who we are.
+    pub(super) controller: &'a str,
+    pub(super) now: Timestamp,
+    /// Whether proxies may not have been heard yet.
+    pub(super) is_new: bool,
+}
+
 /// The status with our words in it; `None` when it says all that already.
 ///
 /// What other controllers wrote stays as it is: their entries, conditions of types that are not ours, fields we do not
 /// know. A condition's time changes with its status alone. A condition that was made for a newer generation stays.
-pub(super) fn merge(old: Option<&Value>, new: &Status, controller: &str, now: Timestamp) -> Option<Value> {
+pub(super) fn merge(old: Option<&Value>, new: &Status, writing: &Writing<'_>) -> Option<Value> {
     let none = Value::Object(Map::new());
     let old = old.filter(|old| old.is_object()).unwrap_or(&none);
     let mut merged = old.clone();
@@ -23,13 +33,13 @@ pub(super) fn merge(old: Option<&Value>, new: &Status, controller: &str, now: Ti
     };
     match new {
         Status::GatewayClass(class) => {
-            set(&mut merged, "conditions", conditions(old, &class.conditions, types::CLASS, now));
+            set(&mut merged, "conditions", conditions(old, &class.conditions, types::CLASS, writing));
             set(&mut merged, "supportedFeatures", json(&class.supported_features));
         }
         Status::Gateway(gateway) => {
             set(&mut merged, "addresses", json(&gateway.addresses));
-            set(&mut merged, "conditions", conditions(old, &gateway.conditions, types::GATEWAY, now));
-            set(&mut merged, "listeners", listeners(old, &gateway.listeners, now));
+            set(&mut merged, "conditions", conditions(old, &gateway.conditions, types::GATEWAY, writing));
+            set(&mut merged, "listeners", listeners(old, &gateway.listeners, writing));
             match gateway.attached_listener_sets {
                 Some(count) => set(&mut merged, "attachedListenerSets", count.into()),
                 None => {
@@ -41,22 +51,21 @@ pub(super) fn merge(old: Option<&Value>, new: &Status, controller: &str, now: Ti
             set(
                 &mut merged,
                 "conditions",
-                conditions(old, &listener_set.conditions, types::LISTENER_SET, now),
+                conditions(old, &listener_set.conditions, types::LISTENER_SET, writing),
             );
-            set(&mut merged, "listeners", listeners(old, &listener_set.listeners, now));
+            set(&mut merged, "listeners", listeners(old, &listener_set.listeners, writing));
         }
         Status::Route(route) => {
-            let ours = route.parents.iter().filter(|parent| parent.controller_name == controller);
+            let ours = route.parents.iter().filter(|parent| parent.controller_name == writing.controller);
             let ours = ours.map(|parent| (json(&parent.parent_ref), &parent.conditions[..]));
-            let entries =
-                Entries { list: "parents", subject: "parentRef", ours: types::ROUTE, controller, now };
+            let entries = Entries { list: "parents", subject: "parentRef", ours: types::ROUTE, writing };
             set(&mut merged, "parents", entries.merge(old, ours.collect()));
         }
         Status::Policy(policy) => {
-            let ours = policy.ancestors.iter().filter(|ancestor| ancestor.controller_name == controller);
+            let ours =
+                policy.ancestors.iter().filter(|ancestor| ancestor.controller_name == writing.controller);
             let ours = ours.map(|ancestor| (json(&ancestor.ancestor_ref), &ancestor.conditions[..]));
-            let entries =
-                Entries { list: "ancestors", subject: "ancestorRef", ours: types::POLICY, controller, now };
+            let entries = Entries { list: "ancestors", subject: "ancestorRef", ours: types::POLICY, writing };
             set(&mut merged, "ancestors", entries.merge(old, ours.collect()));
         }
     }
@@ -85,7 +94,7 @@ pub(super) fn text<'a>(of: &'a Value, field: &str) -> &'a str {
 }
 
 /// The conditions of `old` with ours replaced in place, taken out, or put at the end.
-fn conditions(old: &Value, new: &[Condition], ours: &[&str], now: Timestamp) -> Value {
+fn conditions(old: &Value, new: &[Condition], ours: &[&str], writing: &Writing<'_>) -> Value {
     let mut merged = Vec::new();
     let existing = list(old, "conditions");
     let of_type = |wanted: &str| new.iter().find(|condition| condition.type_ == wanted);
@@ -94,12 +103,12 @@ fn conditions(old: &Value, new: &[Condition], ours: &[&str], now: Timestamp) -> 
         if !ours.contains(&name) {
             merged.push(old.clone());
         } else if let Some(new) = of_type(name) {
-            merged.push(condition(Some(old), new, now));
+            merged.push(condition(Some(old), new, writing));
         }
     }
     for new in new.iter().filter(|condition| ours.contains(&condition.type_.as_str())) {
         if !existing.iter().any(|old| text(old, "type") == new.type_) {
-            merged.push(condition(None, new, now));
+            merged.push(condition(None, new, writing));
         }
     }
     Value::Array(merged)
@@ -110,8 +119,9 @@ pub(super) fn generation(old: &Value) -> Option<i64> {
 }
 
 /// A condition in place of an old one.
-pub(super) fn condition(old: Option<&Value>, new: &Condition, now: Timestamp) -> Value {
-    if let Some(old) = old
+pub(super) fn condition(old: Option<&Value>, new: &Condition, writing: &Writing<'_>) -> Value {
+    if writing.is_new
+        && let Some(old) = old
         && word::is_of_others(old, new)
     {
         return old.clone();
@@ -124,6 +134,7 @@ pub(super) fn condition(old: Option<&Value>, new: &Condition, now: Timestamp) ->
     let since =
         old.filter(|old| text(old, "status") == new.status).and_then(|old| old.get("lastTransitionTime"));
     // The API has whole seconds.
+    let Writing { now, .. } = *writing;
     let now = || Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
     let mut value = json!({
         "type": new.type_,
@@ -139,13 +150,13 @@ pub(super) fn condition(old: Option<&Value>, new: &Condition, now: Timestamp) ->
 }
 
 /// The listeners as they are now, each with the foreign conditions it had.
-fn listeners(old: &Value, new: &[lasthop_api_model::ListenerStatus], now: Timestamp) -> Value {
+fn listeners(old: &Value, new: &[lasthop_api_model::ListenerStatus], writing: &Writing<'_>) -> Value {
     let existing = list(old, "listeners");
     let merged = new.iter().map(|listener| {
         let none = Value::Null;
         let old = existing.iter().find(|old| text(old, "name") == listener.name).unwrap_or(&none);
         let mut merged = json(listener);
-        merged["conditions"] = conditions(old, &listener.conditions, types::LISTENER, now);
+        merged["conditions"] = conditions(old, &listener.conditions, types::LISTENER, writing);
         merged
     });
     merged.collect()
@@ -156,8 +167,7 @@ struct Entries<'a> {
     list: &'static str,
     subject: &'static str,
     ours: &'a [&'a str],
-    controller: &'a str,
-    now: Timestamp,
+    writing: &'a Writing<'a>,
 }
 
 impl Entries<'_> {
@@ -165,7 +175,7 @@ impl Entries<'_> {
         let mut left = said;
         let mut merged = Vec::new();
         for old in list(old, self.list) {
-            if text(old, "controllerName") != self.controller {
+            if text(old, "controllerName") != self.writing.controller {
                 merged.push(old.clone());
                 continue;
             }
@@ -183,8 +193,8 @@ impl Entries<'_> {
     }
 
     fn entry(&self, old: &Value, subject: Value, said: &[Condition]) -> Value {
-        let conditions = conditions(old, said, self.ours, self.now);
-        let mut entry = json!({"controllerName": self.controller, "conditions": conditions});
+        let conditions = conditions(old, said, self.ours, self.writing);
+        let mut entry = json!({"controllerName": self.writing.controller, "conditions": conditions});
         entry[self.subject] = old.get(self.subject).cloned().unwrap_or(subject);
         entry
     }

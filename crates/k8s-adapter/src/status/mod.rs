@@ -5,8 +5,10 @@
 //! for it.
 //!
 //! Proxies tell every replica what they serve, but a replica that has just begun has not heard of them: it leaves what they
-//! said before ([`word`]).
+//! said before ([`word`]), for as long as it takes them to come ([`Hearing`]).
 
+mod failing;
+mod hearing;
 mod merge;
 mod queue;
 mod word;
@@ -19,6 +21,7 @@ use lasthop_api_model::ResourceKey;
 use lasthop_runtime::status::{LoggedStatus, StatusSink};
 use lasthop_translator::StatusChange;
 
+pub use hearing::Hearing;
 pub use queue::Queue;
 pub use writer::Writer;
 

@@ -26,6 +26,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::status::merge::{Writing, merge};
 
     fn said(status: &str, reason: &str, generation: i64) -> Condition {
         Condition {
@@ -64,7 +65,8 @@ mod tests {
     fn a_leader_that_heard_nothing_leaves_what_another_heard() {
         let new = gateway(said("Unknown", "Pending", 2));
         let now = Timestamp::UNIX_EPOCH;
-        let leads = |old: &Value| super::super::merge::merge(Some(old), &new, "us", now);
+        let writing = |is_new| Writing { controller: "us", now, is_new };
+        let leads = |old: &Value| merge(Some(old), &new, &writing(true));
         // Of the conditions that are ours, it has this one to say.
         let says = |old: &Value| leads(old).unwrap()["conditions"][0]["status"].clone();
         assert_eq!(says(&stands("True", "Programmed", 2)), "True");
@@ -75,5 +77,7 @@ mod tests {
         ] {
             assert_eq!(says(&old), status, "{old}");
         }
+        let later = merge(Some(&stands("True", "Programmed", 2)), &new, &writing(false)).unwrap();
+        assert_eq!(later["conditions"][0]["status"], "Unknown", "by now it would have heard");
     }
 }

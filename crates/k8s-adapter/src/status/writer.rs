@@ -12,7 +12,12 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout},
 };
 
-use super::{Queue, merge};
+use super::{
+    Queue,
+    failing::Failing,
+    hearing::Hearing,
+    merge::{self, Writing},
+};
 use crate::{
     infrastructure::Observed,
     leader::Leadership,
@@ -27,7 +32,7 @@ const PACE: Duration = Duration::from_millis(2);
 const REQUEST: Duration = Duration::from_secs(10);
 /// So often a conflict is tried again at once; then it waits like every failure.
 const CONFLICTS: usize = 5;
-/// After a failure.
+/// After a failure; see [`Failing`].
 const AGAIN: Duration = Duration::from_secs(1);
 /// After a failure that only somebody else can mend.
 const LATER: Duration = Duration::from_secs(30);
@@ -39,6 +44,8 @@ pub struct Writer {
     queue: Arc<Queue>,
     observed: Arc<Observed>,
     leadership: Leadership,
+    hearing: Hearing,
+    failing: Arc<Failing>,
 }
 
 /// What came of a write.
@@ -50,15 +57,17 @@ enum Outcome {
 }
 
 impl Writer {
-    /// Writes what is in this queue, as this controller.
+    /// Writes what is in this queue, as this controller. `hearing` tells since when proxies can be heard.
     pub fn new(
         client: Client,
         controller: &str,
         queue: Arc<Queue>,
         observed: Arc<Observed>,
         leadership: Leadership,
+        hearing: Hearing,
     ) -> Self {
-        Self { client, controller: controller.into(), queue, observed, leadership }
+        let controller = controller.into();
+        Self { client, controller, queue, observed, leadership, hearing, failing: Arc::default() }
     }
 
     /// Works until the task ends.
@@ -67,6 +76,7 @@ impl Writer {
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.leadership.gained().await;
+            self.failing.forget_all();
             self.queue.put_all();
             let mut lost = self.leadership.clone();
             // What is being written ends with the leadership: whoever leads then writes it anew.
@@ -74,9 +84,17 @@ impl Writer {
             tokio::select! {
                 () = lost.lost() => {}
                 () = self.write(&mut pace, &mut work) => {}
+                () = self.write_anew_once_settled() => {}
             }
             work.shutdown().await;
         }
+    }
+
+    /// What others heard of proxies is left for a while, and then no longer.
+    async fn write_anew_once_settled(&self) {
+        self.hearing.settled().await;
+        self.queue.put_all();
+        std::future::pending().await
     }
 
     async fn write(&self, pace: &mut Interval, work: &mut JoinSet<()>) {
@@ -90,18 +108,27 @@ impl Writer {
             while work.try_join_next().is_some() {}
             let (client, controller) = (self.client.clone(), self.controller.clone());
             let (queue, observed) = (self.queue.clone(), self.observed.clone());
+            let (failing, hearing) = (self.failing.clone(), self.hearing.clone());
             work.spawn(async move {
                 let key = busy.key.clone();
-                let outcome = match timeout(REQUEST, write(&client, &controller, &observed, &key, &status)).await {
+                let writing =
+                    Writing { controller: &controller, now: Timestamp::now(), is_new: !hearing.is_settled() };
+                let outcome = match timeout(REQUEST, write(&client, &observed, &writing, &key, &status)).await
+                {
                     Ok(outcome) => outcome,
                     Err(_) => Outcome::Again(AGAIN, "the API server did not answer in time".to_owned()),
                 };
                 drop(busy);
                 drop(slot);
-                if let Outcome::Again(after, why) = outcome {
-                    tracing::warn!(object = %key, again_s = after.as_secs_f64(), "the status could not be written: {why}");
-                    sleep(after).await;
-                    queue.again(key);
+                match outcome {
+                    Outcome::Done => failing.mended(&key),
+                    Outcome::Again(after, why) => {
+                        if let Some(after) = failing.failed(&key, after, &why) {
+                            sleep(after).await;
+                            failing.waited(&key);
+                            queue.again(key);
+                        }
+                    }
                 }
             });
         }
@@ -123,8 +150,8 @@ impl Drop for Busy {
 /// Reads the object, puts our words between those of others, and writes it under the version that was read.
 async fn write(
     client: &Client,
-    controller: &str,
     observed: &Observed,
+    writing: &Writing<'_>,
     key: &ResourceKey,
     status: &Status,
 ) -> Outcome {
@@ -136,8 +163,8 @@ async fn write(
             Ok(None) => return Outcome::Done,
             Err(error) => return failed(&error),
         };
-        let (old, now) = (object.data.get("status"), Timestamp::now());
-        let Some(merged) = merge::merge(old, status, controller, now) else { return Outcome::Done };
+        let old = object.data.get("status");
+        let Some(merged) = merge::merge(old, status, writing) else { return Outcome::Done };
         let Some(data) = object.data.as_object_mut() else { return Outcome::Done };
         data.insert("status".to_owned(), merged);
         match api.replace_status(&key.name, &PostParams::default(), &object).await {
@@ -179,7 +206,8 @@ mod tests {
 
     fn writer() -> Writer {
         let client = played::client(|_| pending());
-        Writer::new(client, "example.com/us", Queue::new(), Observed::new(), Leadership::always())
+        let (queue, observed) = (Queue::new(), Observed::new());
+        Writer::new(client, "example.com/us", queue, observed, Leadership::always(), Hearing::default())
     }
 
     /// Writes for a moment, until what is begun waits for something.

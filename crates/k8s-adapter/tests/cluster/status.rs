@@ -8,7 +8,7 @@ use lasthop_api_model::{
 use lasthop_k8s_adapter::{
     infrastructure::Observed,
     leader::Leadership,
-    status::{KubeStatus, Queue, Writer},
+    status::{Hearing, KubeStatus, Queue, Writer},
 };
 use lasthop_runtime::{
     metrics::Metrics,
@@ -43,7 +43,8 @@ async fn what_others_wrote_stays_whoever_writes_at_the_same_time() {
     let routes = world.routes();
     let observed = Observed::new();
     let queue = Queue::new();
-    let writer = Writer::new(world.client.clone(), US, queue.clone(), observed, Leadership::always());
+    let (client, hearing) = (world.client.clone(), Hearing::default());
+    let writer = Writer::new(client, US, queue.clone(), observed, Leadership::always(), hearing);
     let writing = tokio::spawn(writer.run());
     let logged = LoggedStatus::new(Arc::new(State::new(US)), Metrics::new().unwrap());
     let mut sink = KubeStatus::new(logged, queue.clone());

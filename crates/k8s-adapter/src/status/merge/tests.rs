@@ -23,8 +23,8 @@ fn stands(type_: &str, status: &str, generation: i64) -> Value {
         "observedGeneration": generation, "lastTransitionTime": "2026-01-01T00:00:00Z"})
 }
 
-fn now() -> Timestamp {
-    "2026-06-01T00:00:00.5Z".parse().unwrap()
+fn writing() -> Writing<'static> {
+    Writing { controller: US, now: "2026-06-01T00:00:00.5Z".parse().unwrap(), is_new: false }
 }
 
 fn parent(name: &str) -> ParentReference {
@@ -46,12 +46,12 @@ fn entries_of_others_stay_as_they_are_with_fields_we_do_not_know() {
         "conditions": [{"type": "Accepted", "status": "Perhaps"}]});
     let stale = json!({"controllerName": US, "parentRef": {"name": "gone"}, "conditions": []});
     let old = json!({"parents": [foreign, stale], "more": true});
-    let merged = merge(Some(&old), &route(&[("a", vec![said("Accepted", "True", 2)])]), US, now()).unwrap();
+    let merged = merge(Some(&old), &route(&[("a", vec![said("Accepted", "True", 2)])]), &writing()).unwrap();
     assert_eq!((&merged["parents"][0], &merged["more"]), (&old["parents"][0], &json!(true)));
     assert_eq!(merged["parents"].as_array().unwrap().len(), 2, "ours that says nothing any more is gone");
     let ours = &merged["parents"][1];
     assert_eq!(ours["conditions"][0]["lastTransitionTime"], "2026-06-01T00:00:00Z");
-    assert_eq!(merge(Some(&merged), &route(&[("a", vec![said("Accepted", "True", 2)])]), US, now()), None);
+    assert_eq!(merge(Some(&merged), &route(&[("a", vec![said("Accepted", "True", 2)])]), &writing()), None);
 }
 
 #[test]
@@ -61,16 +61,16 @@ fn a_time_changes_with_the_status_alone() {
         "parentRef": {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "a"}}]})
     };
     let old = entry(json!([stands("Accepted", "True", 1), stands("example.com/Seen", "True", 1)]));
-    let same = merge(Some(&old), &route(&[("a", vec![said("Accepted", "True", 2)])]), US, now()).unwrap();
+    let same = merge(Some(&old), &route(&[("a", vec![said("Accepted", "True", 2)])]), &writing()).unwrap();
     let conditions = &same["parents"][0]["conditions"];
     assert_eq!(conditions[0]["lastTransitionTime"], "2026-01-01T00:00:00Z");
     assert_eq!(conditions[0]["observedGeneration"], 2);
     assert_eq!(conditions[1], stands("example.com/Seen", "True", 1));
-    let other = merge(Some(&old), &route(&[("a", vec![said("Accepted", "False", 1)])]), US, now()).unwrap();
+    let other = merge(Some(&old), &route(&[("a", vec![said("Accepted", "False", 1)])]), &writing()).unwrap();
     assert_eq!(other["parents"][0]["conditions"][0]["lastTransitionTime"], "2026-06-01T00:00:00Z");
     // Of a newer generation than the one we know: another replica is ahead.
     let newer = entry(json!([stands("Accepted", "False", 9)]));
-    assert_eq!(merge(Some(&newer), &route(&[("a", vec![said("Accepted", "True", 2)])]), US, now()), None);
+    assert_eq!(merge(Some(&newer), &route(&[("a", vec![said("Accepted", "True", 2)])]), &writing()), None);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn foreign_conditions_of_gateways_and_listeners_survive() {
         listeners: vec![listener],
         ..GatewayStatus::default()
     });
-    let merged = merge(Some(&old), &new, US, now()).unwrap();
+    let merged = merge(Some(&old), &new, &writing()).unwrap();
     let types = |conditions: &Value| -> Vec<String> {
         conditions.as_array().unwrap().iter().map(|one| one["type"].as_str().unwrap().to_owned()).collect()
     };
@@ -101,7 +101,7 @@ fn foreign_conditions_of_gateways_and_listeners_survive() {
     assert_eq!(merged["listeners"].as_array().unwrap().len(), 1);
     assert_eq!(merged["listeners"][0]["attachedRoutes"], 0);
     assert_eq!(types(&merged["listeners"][0]["conditions"]), ["example.com/Scanned", "Accepted"]);
-    assert_eq!(merge(Some(&merged), &new, US, now()), None);
+    assert_eq!(merge(Some(&merged), &new, &writing()), None);
 }
 
 #[test]
@@ -114,9 +114,9 @@ fn a_policy_says_something_for_each_gateway() {
     // What the translator repeats of others is not ours to write.
     let new =
         Status::Policy(PolicyStatus { ancestors: vec![ancestor("a", US), ancestor("a", "example.com/x")] });
-    let merged = merge(None, &new, US, now()).unwrap();
+    let merged = merge(None, &new, &writing()).unwrap();
     assert_eq!(merged["ancestors"].as_array().unwrap().len(), 1);
     let none = Status::Policy(PolicyStatus::default());
-    assert_eq!(merge(None, &none, US, now()), None, "nothing to say, and nothing to write");
-    assert_eq!(merge(Some(&merged), &none, US, now()).unwrap()["ancestors"], json!([]));
+    assert_eq!(merge(None, &none, &writing()), None, "nothing to say, and nothing to write");
+    assert_eq!(merge(Some(&merged), &none, &writing()).unwrap()["ancestors"], json!([]));
 }
