@@ -124,9 +124,15 @@ async fn run(settings: &ControllerSettings) -> Result<(), RunError> {
 
     // The link, and the proxies at its other end.
     let reviews = Tokens(TokenReviews::new(client.clone(), AUDIENCE));
-    let options = ServerOptions::new(Arc::new(reviews), account_of(), capabilities.clone(), link_metrics);
-    let server = Server::new(options);
     let observed = Observed::new();
+    let options = ServerOptions {
+        withheld: {
+            let observed = observed.clone();
+            Arc::new(move |gateway| observed.is_withheld(gateway))
+        },
+        ..ServerOptions::new(Arc::new(reviews), account_of(), capabilities.clone(), link_metrics)
+    };
+    let server = Server::new(options);
     let placing = Arc::new(Placing::new(Arc::new(server.clone()), observed.clone()));
     let hearing = Hearing::default();
     let link = (server, listener, hearing.clone());

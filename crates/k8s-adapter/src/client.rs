@@ -7,6 +7,9 @@ use kube::{Client, Config, config::KubeConfigOptions, config::Kubeconfig};
 /// For a connection to be made.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// Longer than the API server keeps a watch open: a connection whose other end is gone is noticed.
+const SILENCE: Duration = Duration::from_secs(150);
+
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -46,5 +49,6 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> 
         None => Config::infer().await.map_err(|error| ConnectError::Unknown(error.to_string()))?,
     };
     config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(SILENCE);
     Ok(Client::try_from(config)?)
 }

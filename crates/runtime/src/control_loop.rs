@@ -78,7 +78,7 @@ impl<D: Dataplane, S: StatusSink> ControlLoop<D, S> {
     /// Takes over what changed at the source. When it returns, the change is in force.
     pub async fn take(&mut self, event: SourceEvent) {
         let began = Instant::now();
-        let SourceEvent { applied, removed, problems } = event;
+        let SourceEvent { applied, removed, problems, is_partial } = event;
         if let Some(problems) = problems {
             self.note_problems(problems);
         }
@@ -92,6 +92,10 @@ impl<D: Dataplane, S: StatusSink> ControlLoop<D, S> {
         self.sink.write(statuses).await;
         let translated = began.elapsed();
 
+        if is_partial {
+            // Nothing to serve is in it. Not ready: what serves keeps what it has.
+            return;
+        }
         if !update.is_empty() {
             let update = Arc::new(update);
             let report = self.dataplane.apply(update.clone()).await;

@@ -17,9 +17,12 @@ pub struct SourceEvent {
     pub removed: Vec<ResourceKey>,
     /// Everything that is wrong at the source now, if that changed.
     pub problems: Option<Vec<Problem>>,
+    /// Whether a source that cannot tell everything yet says only what statuses are written from, such as GatewayClasses:
+    /// nothing to serve is in it, and nothing may be concluded from what is not.
+    pub is_partial: bool,
 }
 
-/// Keeps telling what there is. The first event holds everything.
+/// Keeps telling what there is. The first event that is not partial holds everything, but for what came before it.
 #[async_trait]
 pub trait Source: Send {
     /// Waits for the next change. `None`: there will be no more.
@@ -42,6 +45,7 @@ impl SourceEvent {
         self.applied.extend(later.applied);
         self.removed.extend(later.removed);
         self.problems = later.problems.or(self.problems.take());
+        self.is_partial &= later.is_partial;
     }
 }
 
@@ -63,15 +67,17 @@ mod tests {
             applied: vec![service("a"), service("b")],
             removed: vec![service("c").key()],
             problems: Some(Vec::new()),
+            is_partial: true,
         };
         event.absorb(SourceEvent {
             applied: vec![service("c")],
             removed: vec![service("a").key()],
-            problems: None,
+            ..SourceEvent::default()
         });
         let names: Vec<String> = event.applied.iter().map(|object| object.key().name).collect();
         assert_eq!(names, ["b", "c"]);
         assert_eq!(event.removed, [service("a").key()]);
         assert!(event.problems.is_some());
+        assert!(!event.is_partial, "the later one holds everything");
     }
 }

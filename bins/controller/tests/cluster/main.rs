@@ -8,6 +8,7 @@
 mod addresses;
 mod hops;
 mod parameters;
+mod proxies;
 mod refusals;
 mod rights;
 mod sessions;

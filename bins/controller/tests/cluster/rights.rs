@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::support::{Site, becomes, find, kubectl, run, within};
+use super::support::{Nginx, Site, becomes, curl, find, kubectl, run, within};
 
 /// What the GatewayClass says, once it is as wanted.
 fn class(condition: &str, wanted: impl Fn(&str, &str) -> bool) -> String {
@@ -18,11 +18,39 @@ fn class(condition: &str, wanted: impl Fn(&str, &str) -> bool) -> String {
     found.unwrap_or_else(|| panic!("the GatewayClass stays at {last:?}"))
 }
 
-fn works(site: &Site, name: &str) {
+/// The controller's ClusterRole.
+fn rules() -> Value {
+    serde_json::from_str(&kubectl(&["get", "clusterrole", "lasthop-controller", "--output=json"])).unwrap()
+}
+
+fn without(role: &Value, kind: &str) -> Value {
+    let mut less = role.clone();
+    for rule in less["rules"].as_array_mut().unwrap() {
+        rule["resources"].as_array_mut().unwrap().retain(|found| found != kind);
+    }
+    less
+}
+
+fn set(role: &Value) {
+    let patch = json!({"rules": role["rules"]}).to_string();
+    kubectl(&["patch", "clusterrole", "lasthop-controller", "--type=merge", "--patch", &patch]);
+}
+
+/// Sets the rules of before, for the tests to come.
+struct Restored(Value);
+
+impl Drop for Restored {
+    fn drop(&mut self) {
+        set(&self.0);
+    }
+}
+
+fn works(site: &Site, name: &str) -> Nginx {
     let nginx = site.nginx(name);
     site.service(name, &[nginx.port], "");
     site.route("edge", name, "");
     becomes(site.programmed("edge"), &format!("{name}.test"), 200);
+    nginx
 }
 
 #[test]
@@ -30,29 +58,57 @@ fn a_kind_that_may_not_be_read_is_named_and_the_others_work() {
     let Some(site) = Site::alone("rights") else { return };
     site.gateway("edge", "");
     works(&site, "before");
-    let role: Value =
-        serde_json::from_str(&kubectl(&["get", "clusterrole", "lasthop-controller", "--output=json"]))
-            .unwrap();
-    let mut less = role.clone();
-    for rule in less["rules"].as_array_mut().unwrap() {
-        rule["resources"].as_array_mut().unwrap().retain(|kind| kind != "udproutes");
-    }
-    let set = |role: &Value| {
-        let patch = json!({"rules": role["rules"]}).to_string();
-        kubectl(&["patch", "clusterrole", "lasthop-controller", "--type=merge", "--patch", &patch]);
-        // A watch that stands is not ended by a right that goes.
-        kubectl(&["--namespace=lasthop-system", "rollout", "restart", "deployment/lasthop-controller"]);
-        let status = ["--namespace=lasthop-system", "rollout", "status", "deployment/lasthop-controller"];
-        kubectl(&[&status[..], &["--timeout=90s"]].concat());
-    };
-    set(&less);
+    let role = rules();
+    set(&without(&role, "udproutes"));
+    // A watch that stands is not ended by a right that goes.
+    kubectl(&["--namespace=lasthop-system", "rollout", "restart", "deployment/lasthop-controller"]);
+    let status = ["--namespace=lasthop-system", "rollout", "status", "deployment/lasthop-controller"];
+    kubectl(&[&status[..], &["--timeout=90s"]].concat());
     let message =
         class("Accepted", |verdict, message| verdict == "True/Accepted" && message.contains("udproutes"));
     assert!(message.contains("allow get, list and watch"), "{message}");
     works(&site, "meanwhile");
     set(&role);
+    // Without a restart.
     class("Accepted", |_, message| !message.contains("udproutes"));
     works(&site, "after");
+}
+
+#[test]
+fn who_cannot_read_gateways_or_policies_leaves_everything_as_it_is() {
+    let Some(site) = Site::alone("blind") else { return };
+    site.gateway("edge", "");
+    let _nginx = works(&site, "before");
+    let address = site.programmed("edge");
+    let uid = site.object("deployment", "lasthop-edge")["metadata"]["uid"].clone();
+    let role = rules();
+    let _restored = Restored(role.clone());
+    for kind in ["gateways", "gatewayclasses", "backendtlspolicies"] {
+        set(&without(&role, kind));
+        let selector = "--selector=app.kubernetes.io/name=lasthop-controller";
+        kubectl(&["--namespace=lasthop-system", "delete", "pods", selector]);
+        if kind == "gatewayclasses" {
+            // There is no class to say it at.
+            let said = within(|| {
+                let log = kubectl(&["--namespace=lasthop-system", "logs", "--tail=-1", selector]);
+                log.lines().any(|line| line.contains("still waiting") && line.contains(kind)).then_some(())
+            });
+            assert!(said.is_some(), "nobody says what is missing");
+        } else {
+            let message = class("Accepted", |verdict, message| {
+                verdict == "Unknown/Pending" && message.contains(&format!("{kind}."))
+            });
+            assert!(message.contains("allow get, list and watch"), "{message}");
+        }
+        // Time enough to take something away. In plaintext, without the policy, nginx would answer 400.
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        assert_eq!(site.object("deployment", "lasthop-edge")["metadata"]["uid"], uid, "without {kind}");
+        assert_eq!(curl(address, "before.test", &[]).status, 200, "without {kind}");
+        set(&role);
+        class("Accepted", |verdict, message| verdict == "True/Accepted" && !message.contains(kind));
+        works(&site, &format!("after-{kind}"));
+        assert_eq!(site.object("deployment", "lasthop-edge")["metadata"]["uid"], uid, "after {kind}");
+    }
 }
 
 #[test]
@@ -64,6 +120,8 @@ fn crds_that_are_missing_or_of_another_version_are_named_until_they_are_there() 
     let definition = kubectl(&["get", "crd", name, "--output=json"]);
     kubectl(&["delete", "crd", name]);
     class("Accepted", |_, message| message.contains("tlsroutes"));
+    let message = class("SupportedVersion", |verdict, _| verdict == "False/UnsupportedVersion");
+    assert!(message.contains("tlsroutes") && message.contains("install all"), "{message}");
     works(&site, "meanwhile");
     let mut definition: Value = serde_json::from_str(&definition).unwrap();
     definition.as_object_mut().unwrap().remove("status");
@@ -74,6 +132,7 @@ fn crds_that_are_missing_or_of_another_version_are_named_until_they_are_there() 
     let created = run("kubectl", &["create", "-f", "-"], &definition.to_string());
     assert!(created.status.success(), "{created:?}");
     class("Accepted", |_, message| !message.contains("tlsroutes"));
+    class("SupportedVersion", |verdict, _| verdict == "True/SupportedVersion");
 
     let version = "gateway.networking.k8s.io/bundle-version";
     let crd = "httproutes.gateway.networking.k8s.io";

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::gateway::Parameters;
 use super::references::ParametersReference;
+use crate::ResourceKind;
 
 define_kind! {
     /// A class of Gateways, answered for by one controller.
@@ -41,6 +42,12 @@ pub struct Installation {
     pub versions: Vec<String>,
     /// What of it cannot be read, and the remedy: missing CRDs, missing permissions.
     pub unread: Vec<String>,
+    /// The CRDs of the Gateway API that are missing and not optional.
+    pub missing: Vec<String>,
+    /// Kinds that the cluster does not serve, whether anybody misses them or not.
+    pub absent: Vec<ResourceKind>,
+    /// Whether something is among it without which nothing can be judged, so that proxies stay as they are.
+    pub is_held: bool,
 }
 
 /// What the controller answered.

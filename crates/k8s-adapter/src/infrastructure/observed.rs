@@ -26,6 +26,10 @@ pub struct Observed {
 
 #[derive(Debug, Default)]
 struct Known {
+    /// Until then, what is not here may still come.
+    is_complete: bool,
+    /// Gateways and GatewayClasses that are there, but not understood.
+    unread: BTreeSet<ResourceKey>,
     gateways: BTreeMap<ObjectName, Arc<Gateway>>,
     classes: BTreeMap<String, Arc<GatewayClass>>,
     parameters: ParametersByName,
@@ -42,7 +46,9 @@ pub(super) enum Wanted {
     Place(Box<Plan>),
     /// Nothing of ours is to stand: the Gateway is somebody else's, or gone.
     Nothing,
-    /// What stands stays: the Gateway is ours, but nothing of it can serve at the moment.
+    /// What stands stays, but for what the proxies trust: the Gateway is ours, but nothing of it can serve at the moment.
+    Trust(Box<Plan>),
+    /// What stands stays: nothing is known about the Gateway, or it is about to go.
     AsItIs,
 }
 
@@ -74,8 +80,30 @@ impl Observed {
         self.known().versions.insert(kind, version);
     }
 
+    /// From now on, what is not known is not there.
+    pub(crate) fn all_is_known(&self) {
+        let mut known = self.known();
+        known.is_complete = true;
+        known.touch_all();
+        drop(known);
+        self.changed.notify_one();
+    }
+
+    /// An object is there that is not understood, and never was.
+    pub(crate) fn cannot_read(&self, key: &ResourceKey) {
+        if matches!(key.kind, ResourceKind::Gateway | ResourceKind::GatewayClass) {
+            self.known().unread.insert(key.clone());
+        }
+    }
+
+    /// Whether nothing can be said about what a Gateway's proxies are to serve.
+    pub fn is_withheld(&self, gateway: &ObjectName) -> bool {
+        self.known().is_withheld(gateway)
+    }
+
     pub(crate) fn put(&self, object: &Resource) {
         let mut known = self.known();
+        known.unread.remove(&object.key());
         match object {
             Resource::Gateway(gateway) => {
                 let key = object.key();
@@ -95,6 +123,7 @@ impl Observed {
 
     pub(crate) fn forget(&self, key: &ResourceKey) {
         let mut known = self.known();
+        known.unread.remove(key);
         match key.kind {
             ResourceKind::Gateway => {
                 let name = ObjectName::new(key.namespace.as_str(), key.name.as_str());
@@ -143,8 +172,8 @@ impl Observed {
         self.changed.notify_one();
     }
 
-    /// Notes why what is to stand for a Gateway cannot be applied, or that it could.
-    pub(super) fn set_failure(&self, gateway: &ObjectName, why: Option<&str>) {
+    /// Notes why what is to stand for a Gateway cannot be applied, or that it could. Whether that is new.
+    pub(super) fn set_failure(&self, gateway: &ObjectName, why: Option<&str>) -> bool {
         let mut known = self.known();
         let changed = match why {
             Some(why) if known.failures.get(gateway).is_some_and(|known| &**known == why) => false,
@@ -155,6 +184,7 @@ impl Observed {
         if changed {
             self.failed.notify_one();
         }
+        changed
     }
 
     /// Waits until something else cannot be applied.
@@ -186,6 +216,9 @@ impl Observed {
     /// What is to be done about a Gateway of a class of this controller.
     pub(super) fn wanted(&self, name: &ObjectName, controller: &str) -> Wanted {
         let known = self.known();
+        if known.is_withheld(name) {
+            return Wanted::AsItIs;
+        }
         let Some(gateway) = known.gateways.get(name) else { return Wanted::Nothing };
         let class = known.classes.get(&gateway.spec.gateway_class_name);
         let Some(class) = class.filter(|class| class.spec.controller_name == controller) else {
@@ -195,15 +228,31 @@ impl Observed {
         if gateway.metadata.deletion_timestamp.is_some() {
             return Wanted::AsItIs;
         }
-        let Some(listeners) = known.listeners.get(name) else { return Wanted::AsItIs };
-        let ports = listeners.values().copied().collect();
+        let ports = known.listeners.get(name).map(|listeners| listeners.values().copied().collect());
         // By others than those that were asked for, proxies could look as nobody wants them to: open to the internet.
-        let Some(parameters) = known.parameters_of(gateway, class) else { return Wanted::AsItIs };
-        Wanted::Place(Box::new(Plan::new(name, gateway, ports, parameters)))
+        let wanted = ports.zip(known.parameters_of(gateway, class));
+        let plan = |ports, parameters| Box::new(Plan::new(name, gateway, ports, parameters));
+        match wanted {
+            Some((ports, parameters)) => Wanted::Place(plan(ports, parameters)),
+            None => Wanted::Trust(plan(BTreeSet::new(), Arc::default())),
+        }
     }
 }
 
 impl Known {
+    fn is_withheld(&self, gateway: &ObjectName) -> bool {
+        if !self.is_complete {
+            return true;
+        }
+        let unread = |kind, namespace: &str, name: &str| {
+            !self.unread.is_empty() && self.unread.contains(&ResourceKey::new(kind, namespace, name))
+        };
+        match self.gateways.get(gateway) {
+            Some(gateway) => unread(ResourceKind::GatewayClass, "", &gateway.spec.gateway_class_name),
+            None => unread(ResourceKind::Gateway, &gateway.namespace, &gateway.name),
+        }
+    }
+
     fn touch_all(&mut self) {
         // What was touched already stays: it may be gone.
         self.touched.extend(self.gateways.keys().cloned());
@@ -264,6 +313,7 @@ mod tests {
     #[test]
     fn nothing_is_placed_by_other_parameters_than_those_asked_for() {
         let observed = Observed::new();
+        observed.all_is_known();
         let name = ObjectName::new("infra", "edge");
         let class = json!({"metadata": {"name": "c"}, "spec": {"controllerName": "lasthop.dev/gateway"}});
         observed.put(&object(ResourceKind::GatewayClass, class));
@@ -283,10 +333,35 @@ mod tests {
             panic!("not placed")
         };
         assert_eq!(plan.parameters, mine);
-        assert_eq!(wanted(parameters::GROUP, parameters::KIND, None), Wanted::AsItIs);
+        let is_kept = |wanted| matches!(wanted, Wanted::Trust(_));
+        assert!(is_kept(wanted(parameters::GROUP, parameters::KIND, None)));
         let bad = Some(Err("spec.settings".to_owned()));
-        assert_eq!(wanted(parameters::GROUP, parameters::KIND, bad), Wanted::AsItIs);
-        assert_eq!(wanted("example.com", parameters::KIND, good()), Wanted::AsItIs);
-        assert_eq!(wanted(parameters::GROUP, "ConfigMap", good()), Wanted::AsItIs);
+        assert!(is_kept(wanted(parameters::GROUP, parameters::KIND, bad)));
+        assert!(is_kept(wanted("example.com", parameters::KIND, good())));
+        assert!(is_kept(wanted(parameters::GROUP, "ConfigMap", good())));
+    }
+
+    #[test]
+    fn what_is_not_known_yet_or_not_understood_is_not_taken_away() {
+        let observed = Observed::new();
+        let name = ObjectName::new("infra", "edge");
+        let key = ResourceKey::new(ResourceKind::Gateway, "infra", "edge");
+        let wanted = || observed.wanted(&name, "lasthop.dev/gateway");
+        assert_eq!(wanted(), Wanted::AsItIs, "it may still come");
+        assert!(observed.is_withheld(&name));
+        observed.all_is_known();
+        assert_eq!(observed.take_touched().len(), 0);
+        assert_eq!(wanted(), Wanted::Nothing);
+        assert!(!observed.is_withheld(&name), "its last proxies are told that there is nothing");
+        observed.cannot_read(&key);
+        assert_eq!(wanted(), Wanted::AsItIs);
+        assert!(observed.is_withheld(&name));
+        observed.put(&gateway(json!({})));
+        assert_eq!(wanted(), Wanted::Nothing, "its class is gone");
+        observed.cannot_read(&ResourceKey::new(ResourceKind::GatewayClass, "", "c"));
+        assert_eq!(wanted(), Wanted::AsItIs, "its class is not understood");
+        observed.forget(&ResourceKey::new(ResourceKind::GatewayClass, "", "c"));
+        observed.forget(&key);
+        assert_eq!(wanted(), Wanted::Nothing);
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, future::try_join_all};
 use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, Patch, PatchParams},
@@ -32,8 +32,9 @@ use crate::{leader::Leadership, source::api};
 const AT_ONCE: usize = 8;
 /// For one request.
 const REQUEST: Duration = Duration::from_secs(10);
-/// After a failure.
+/// After a failure; it doubles with each, up to [`LATEST`].
 const AGAIN: Duration = Duration::from_secs(2);
+const LATEST: Duration = Duration::from_secs(60);
 /// How often everything is looked at without a reason.
 const REVIEW: Duration = Duration::from_secs(600);
 
@@ -85,7 +86,7 @@ impl Placer {
             self.observed.touch_all();
             let (sender, mut sights) = mpsc::channel(64);
             let mut watches = JoinSet::new();
-            for kind in [Placed::ServiceAccount, Placed::ConfigMap, Placed::Service, Placed::Deployment] {
+            for kind in Placed::ALL {
                 let ours = placed_by(&self.controller);
                 watches.spawn(watch_placed(self.client.clone(), kind, ours, sender.clone()));
             }
@@ -104,6 +105,7 @@ impl Placer {
         let mut due: BTreeSet<ObjectName> = BTreeSet::new();
         let mut busy: BTreeSet<ObjectName> = BTreeSet::new();
         let mut again: BTreeMap<ObjectName, Instant> = BTreeMap::new();
+        let mut failures: BTreeMap<ObjectName, u32> = BTreeMap::new();
         let mut work: JoinSet<Done> = JoinSet::new();
         let mut review = Instant::now() + REVIEW;
         loop {
@@ -114,8 +116,9 @@ impl Placer {
             {
                 due.remove(&gateway);
                 let wanted = self.observed.wanted(&gateway, &self.controller);
-                // Of other controllers' Gateways, only those are of interest that were ours.
-                if wanted == Wanted::Nothing && !standing.contains(&gateway) {
+                // Of other controllers' Gateways, only those are of interest that were ours; of ours, where nothing
+                // may be placed, those for which something stands.
+                if !matches!(wanted, Wanted::Place(_)) && !standing.contains(&gateway) {
                     continue;
                 }
                 // Not before now: until it ended, the work before this noted what it applied.
@@ -132,11 +135,17 @@ impl Placer {
                 Some(done) = work.join_next() => {
                     let Ok(Done { gateway, failed }) = done else { continue };
                     busy.remove(&gateway);
-                    self.observed.set_failure(&gateway, failed.as_deref());
-                    if let Some(why) = failed {
+                    let is_news = self.observed.set_failure(&gateway, failed.as_deref());
+                    let Some(why) = failed else {
+                        failures.remove(&gateway);
+                        continue;
+                    };
+                    if is_news {
                         tracing::error!(%gateway, "what stands for the Gateway cannot be applied: {why}");
-                        again.insert(gateway, Instant::now() + AGAIN);
                     }
+                    let before = failures.entry(gateway.clone()).or_default();
+                    again.insert(gateway, Instant::now() + pause(*before));
+                    *before = before.saturating_add(1);
                 }
                 Some(sight) = sights.recv() => match sight {
                     Sight::Stands(gateway) => {
@@ -184,6 +193,11 @@ impl Placer {
     }
 }
 
+/// Before what failed so often is tried again.
+fn pause(failures: u32) -> Duration {
+    AGAIN.saturating_mul(1 << failures.min(8)).min(LATEST)
+}
+
 /// What is to be tried again by now is due.
 fn ripen(again: &mut BTreeMap<ObjectName, Instant>, due: &mut BTreeSet<ObjectName>, now: Instant) {
     due.extend(again.extract_if(.., |_, at| *at <= now).map(|(gateway, _)| gateway));
@@ -205,7 +219,7 @@ impl Settling<'_> {
         applied: &Mutex<BTreeMap<ObjectName, u64>>,
     ) -> Result<(), String> {
         let gateway = self.gateway;
-        let plan = match wanted {
+        let (all, ports) = match wanted {
             Wanted::AsItIs => return Ok(()),
             Wanted::Nothing => {
                 // Of a Gateway that is gone, Kubernetes takes away what it owned. What is left is of one that changed
@@ -213,22 +227,50 @@ impl Settling<'_> {
                 applied.lock().await.remove(gateway);
                 return self.remove(&Placed::ALL, &[]).await;
             }
-            Wanted::Place(plan) => plan,
+            Wanted::Place(plan) => {
+                let all = manifests::all(&plan, template, self.controller);
+                (all, Some(plan.ports.len()))
+            }
+            Wanted::Trust(plan) => {
+                let mut all = manifests::all(&plan, template, self.controller);
+                all.retain(|manifest| manifest.kind == Placed::ConfigMap);
+                (all, None)
+            }
         };
-        let all = manifests::all(&plan, template, self.controller);
         let text: String = all.iter().map(|manifest| manifest.object.to_string()).collect();
         let hash = names::hash(text.as_bytes());
         if applied.lock().await.get(gateway) == Some(&hash) {
             return Ok(());
         }
+        try_join_all(all.iter().map(|manifest| self.may_apply(manifest))).await?;
         for manifest in &all {
             self.apply(manifest).await?;
         }
+        let Some(ports) = ports else {
+            applied.lock().await.insert(gateway.clone(), hash);
+            return Ok(());
+        };
         // What the parameters and addresses of before asked for.
         self.remove(&[Placed::Service, Placed::PodDisruptionBudget], &all).await?;
         applied.lock().await.insert(gateway.clone(), hash);
-        tracing::info!(%gateway, ports = plan.ports.len(), "the Gateway's proxies are placed");
+        tracing::info!(%gateway, ports, "the Gateway's proxies are placed");
         Ok(())
+    }
+
+    /// An object of somebody else's that has the name by chance is not to become ours, and to go with the Gateway.
+    async fn may_apply(&self, manifest: &Manifest) -> Result<(), String> {
+        let (kind, name) = (manifest.kind, manifest.name());
+        let api = api(self.client, &resource(kind), &self.gateway.namespace);
+        let found = self.within(kind, api.get_metadata_opt(name)).await?;
+        match found.map_err(|error| self.about(kind, name, &said(&error)))? {
+            Some(found) if owner(&found).as_ref() != Some(self.gateway) => Err(self.about(
+                kind,
+                name,
+                "an object of that name is there that does not belong to the Gateway; take it away, or give the Gateway \
+                 another name",
+            )),
+            _ => Ok(()),
+        }
     }
 
     async fn apply(&self, manifest: &Manifest) -> Result<(), String> {
@@ -296,6 +338,8 @@ async fn watch_placed(client: Client, kind: Placed, ours: String, sights: mpsc::
                 all.extend(owner(&object));
                 None
             }
+            // Few Gateways have a budget for disruptions; which should is not known here.
+            Ok(watcher::Event::InitDone) if kind == Placed::PodDisruptionBudget => None,
             Ok(watcher::Event::InitDone) => Some(Sight::All(std::mem::take(&mut all))),
             Err(error) => {
                 tracing::debug!(%error, "{} cannot be followed", resource.plural);

@@ -100,10 +100,7 @@ impl Decorations {
     }
 
     pub(super) fn set_all_proxies(&mut self, pods: &[Value]) -> Vec<Resource> {
-        self.proxies = Proxies::default();
-        pods.iter().for_each(|pod| {
-            self.proxies.put(pod);
-        });
+        self.proxies.set_pods(pods);
         self.judge_all()
     }
 
@@ -113,6 +110,19 @@ impl Decorations {
 
     pub(super) fn remove_proxy(&mut self, pod: &Value) -> Vec<Resource> {
         if self.proxies.remove(pod) { self.judge_all() } else { Vec::new() }
+    }
+
+    pub(super) fn set_all_deployments(&mut self, deployments: &[Value]) -> Vec<Resource> {
+        self.proxies.set_deployments(deployments);
+        self.judge_all()
+    }
+
+    pub(super) fn set_deployment(&mut self, deployment: &Value) -> Vec<Resource> {
+        if self.proxies.put_deployment(deployment) { self.judge_all() } else { Vec::new() }
+    }
+
+    pub(super) fn remove_deployment(&mut self, deployment: &Value) -> Vec<Resource> {
+        if self.proxies.remove_deployment(deployment) { self.judge_all() } else { Vec::new() }
     }
 
     pub(super) fn clear_definitions(&mut self) {
@@ -126,15 +136,19 @@ impl Decorations {
         self.definitions.insert(name, version.unwrap_or("an unknown version").to_owned());
     }
 
+    pub(super) fn defines(&self, name: &str) -> bool {
+        self.definitions.contains_key(name)
+    }
+
     pub(super) fn undefine(&mut self, name: &str) {
         self.definitions.remove(name);
     }
 
-    /// Notes what cannot be read. Gives the classes that have to say something else now.
-    pub(super) fn set_installation(&mut self, unread: Vec<String>) -> Vec<Resource> {
+    /// Notes what is there of what is read. Gives the classes that have to say something else now.
+    pub(super) fn set_installation(&mut self, mut installation: Installation) -> Vec<Resource> {
         let versions: BTreeSet<&String> = self.definitions.values().collect();
-        let versions = versions.into_iter().cloned().collect();
-        self.installation = Arc::new(Installation { versions, unread });
+        installation.versions = versions.into_iter().cloned().collect();
+        self.installation = Arc::new(installation);
         self.judge_all()
     }
 

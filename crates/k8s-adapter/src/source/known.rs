@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use lasthop_api_model::{Resource, ResourceKey, ResourceKind};
+use lasthop_api_model::{Installation, Resource, ResourceKey, ResourceKind};
 use lasthop_runtime::source::{InForce, Problem, ProblemClass, SourceEvent};
 use serde_json::Value;
 
@@ -62,6 +62,8 @@ pub(super) struct Known {
     pending: BTreeMap<ResourceKey, Option<Resource>>,
     problems: BTreeMap<ResourceKey, Vec<Problem>>,
     problems_changed: bool,
+    /// Everything was given out once.
+    is_started: bool,
 }
 
 impl Known {
@@ -80,24 +82,58 @@ impl Known {
             pending: BTreeMap::new(),
             problems: BTreeMap::new(),
             problems_changed: false,
+            is_started: false,
         }
     }
 
-    /// Whether every watch has told what there is.
-    pub(super) fn is_complete(&self) -> bool {
+    /// Whether every watch has told what there is, or why it cannot.
+    pub(super) fn is_heard(&self) -> bool {
         self.watches.iter().all(|watch| watch.progress != Progress::Waiting)
     }
 
-    /// What has not been listed yet.
-    pub(super) fn awaited(&self) -> Vec<String> {
-        let waiting = self.watches.iter().filter(|watch| watch.progress == Progress::Waiting);
-        waiting.map(|watch| watch.watched.to_string()).collect()
+    /// Whether what was told is enough to judge everything.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_heard() && !self.watches.iter().any(|watch| self.holds(watch))
     }
 
-    /// What changed since the last time.
+    /// Whether everything has to wait for a watch that cannot tell what there is.
+    fn holds(&self, watch: &Watch) -> bool {
+        watch.watched.is_essential()
+            && match &watch.progress {
+                Progress::Waiting | Progress::Listed => false,
+                Progress::Without(Trouble::Missing) => !self.is_absent(watch),
+                Progress::Without(_) => true,
+            }
+    }
+
+    /// Whether a kind that the API server does not know is not installed at all. It may be there in other versions only,
+    /// and an API server that has just begun may not know its own CRDs yet.
+    fn is_absent(&self, watch: &Watch) -> bool {
+        let of_definitions = self.watches.iter().find(|watch| watch.watched.kind == Kind::Definitions);
+        let listed = of_definitions.is_some_and(|watch| watch.progress == Progress::Listed);
+        if listed { !self.decorations.defines(&watch.watched.name()) } else { watch.missed >= BELIEVED }
+    }
+
+    /// What has not been listed yet, and why.
+    pub(super) fn awaited(&self) -> Vec<String> {
+        let awaited = self.watches.iter().filter_map(|watch| match &watch.progress {
+            Progress::Waiting => Some(watch.watched.to_string()),
+            Progress::Without(trouble) if self.holds(watch) => Some(said(&watch.watched, trouble)),
+            _ => None,
+        });
+        awaited.collect()
+    }
+
+    /// What changed since the last time; before everything is known, of GatewayClasses alone, to say what is missing.
     pub(super) fn event(&mut self) -> SourceEvent {
-        let mut event = SourceEvent::default();
-        for (key, object) in std::mem::take(&mut self.pending) {
+        let is_partial = !self.is_started && !self.is_complete();
+        let mut event = SourceEvent { is_partial, ..SourceEvent::default() };
+        if !is_partial && !std::mem::replace(&mut self.is_started, true) {
+            self.observed.all_is_known();
+            self.installation_changed();
+        }
+        let told = |key: &ResourceKey| !is_partial || key.kind == ResourceKind::GatewayClass;
+        for (key, object) in self.pending.extract_if(.., |key, _| told(key)) {
             match object {
                 Some(object) => event.applied.push(object),
                 None => event.removed.push(key),
@@ -135,6 +171,7 @@ impl Known {
             (Kind::Parameters, seen) => self.parameters(index, seen),
             (Kind::Definitions, seen) => self.definitions(index, seen),
             (Kind::Proxies, seen) => self.proxies(index, seen),
+            (Kind::Deployments, seen) => self.deployments(index, seen),
         }
     }
 
@@ -180,6 +217,9 @@ impl Known {
                     (_, None) => Standing::Nothing,
                 };
                 watch.objects.insert(key.clone(), standing);
+                if standing != Standing::Good {
+                    self.observed.cannot_read(&key);
+                }
                 let in_force = match standing {
                     Standing::Good => InForce::LastGood,
                     Standing::Targets | Standing::Nothing => InForce::Nothing,
@@ -207,12 +247,16 @@ impl Known {
         let Some(standing) = self.watches.get_mut(index).and_then(|watch| watch.objects.remove(key)) else {
             return;
         };
+        // Created anew with another type, a Secret comes from one watch and may go from the other only then.
+        if self.watches.iter().any(|other| other.objects.contains_key(key)) {
+            return;
+        }
         if self.problems.remove(key).is_some() {
             self.problems_changed = true;
         }
+        self.observed.forget(key);
         if standing != Standing::Nothing {
             self.decorations.forget(key);
-            self.observed.forget(key);
             self.pending.insert(key.clone(), None);
         }
     }
@@ -248,6 +292,12 @@ impl Known {
                 // An API server that has just begun may not know its own CRDs yet. Who takes away a CRD takes away its
                 // objects first, one by one.
                 if !watch.objects.is_empty() && watch.missed < BELIEVED {
+                    return;
+                }
+                let Some(watch) = self.watches.get(index) else { return };
+                if !watch.objects.is_empty() && !self.is_absent(watch) {
+                    // Its objects are there, in versions that are not read.
+                    self.progress(index, Progress::Without(Trouble::Missing));
                     return;
                 }
                 let keys: Vec<ResourceKey> = watch.objects.keys().cloned().collect();
@@ -326,13 +376,35 @@ impl Known {
         self.give_out(changed);
     }
 
+    fn deployments(&mut self, index: usize, seen: Seen) {
+        let changed = match seen {
+            Seen::All(deployments) => {
+                let changed = self.decorations.set_all_deployments(&deployments);
+                self.progress(index, Progress::Listed);
+                changed
+            }
+            Seen::Put(deployment) => self.decorations.set_deployment(&deployment),
+            Seen::Gone(deployment) => self.decorations.remove_deployment(&deployment),
+            Seen::Trouble(_) => Vec::new(),
+        };
+        self.give_out(changed);
+    }
+
     fn installation_changed(&mut self) {
-        let unread = self.watches.iter().filter_map(|watch| match &watch.progress {
-            Progress::Without(Trouble::Missing) if watch.watched.is_optional() => None,
-            Progress::Without(trouble) => Some(said(&watch.watched, trouble)),
-            _ => None,
-        });
-        let changed = self.decorations.set_installation(unread.collect());
+        let mut installation = Installation::default();
+        for watch in &self.watches {
+            let Progress::Without(trouble) = &watch.progress else { continue };
+            installation.is_held |= !self.is_started && self.holds(watch);
+            if *trouble == Trouble::Missing {
+                installation.absent.extend(watch.watched.resource_kind());
+                if watch.watched.is_optional() {
+                    continue;
+                }
+                installation.missing.extend(Some(watch.watched.name()).filter(|name| is_gateway_api(name)));
+            }
+            installation.unread.push(said(&watch.watched, trouble));
+        }
+        let changed = self.decorations.set_installation(installation);
         self.give_out(changed);
     }
 
@@ -348,7 +420,10 @@ impl Known {
 /// What is wrong with a kind as a whole, and the remedy.
 fn said(watched: &Watched, trouble: &Trouble) -> String {
     match trouble {
-        Trouble::Missing => format!("{} is not installed: install its CRD", watched.name()),
+        Trouble::Missing => {
+            let versions: Vec<&str> = watched.resources.iter().map(|(version, _)| *version).collect();
+            format!("{} is not installed in {}: install its CRD", watched.name(), versions.join(" or "))
+        }
         Trouble::Forbidden(why) => {
             format!("{} may not be read: allow get, list and watch for it ({why})", watched.name())
         }

@@ -7,7 +7,8 @@
 //! those are kept that hold a certificate or carry the label, of namespaces and CRDs only the metadata is fetched.
 //!
 //! # Faults
-//! A kind that is not there, or that may not be read, is named and asked for again; the others work. Objects that our
+//! A kind that is not there, or that may not be read, is named and asked for again; the others work. Without Gateways,
+//! GatewayClasses or BackendTLSPolicies nothing can be judged: a process that begins waits for them, and what serves stays. Objects that our
 //! version of the API does not know are named, and their last good version stays. While the API server is away,
 //! everything stays as it was.
 
@@ -97,13 +98,13 @@ impl Source for KubeSource {
                 );
                 patience += PATIENCE;
             }
-            // The first event holds everything, so that nothing is served that a missing object would forbid.
-            if !self.told && !self.known.is_complete() {
+            // Nothing is served that a missing object would forbid.
+            if !self.told && !self.known.is_heard() {
                 continue;
             }
             let event = self.known.event();
-            if !self.told || !event.is_empty() {
-                self.told = true;
+            let is_first = !event.is_partial && !std::mem::replace(&mut self.told, true);
+            if is_first || !event.is_empty() {
                 return Some(event);
             }
         }

@@ -18,26 +18,47 @@ const STUCK: [&str; 8] = [
     "CrashLoopBackOff",
 ];
 
-/// The proxies that cannot run, by namespace and pod: the Gateway's label, and why.
+/// By namespace and name of what has it: the Gateway's label, and what is wrong.
+type Troubles = BTreeMap<(String, String), (String, Arc<str>)>;
+
+/// The proxies that cannot run, and the Deployments that cannot make any.
 #[derive(Debug, Default)]
 pub(super) struct Proxies {
-    stuck: BTreeMap<(String, String), (String, Arc<str>)>,
+    stuck: Troubles,
+    refused: Troubles,
 }
 
 impl Proxies {
     /// Takes over a pod. Whether something changed.
     pub(super) fn put(&mut self, pod: &Value) -> bool {
-        let Some(key) = key_of(pod) else { return false };
-        let labels = pod.pointer("/metadata/labels");
-        let gateway = labels.and_then(|labels| labels.get(GATEWAY_LABEL)).and_then(Value::as_str);
-        let stuck = gateway.zip(why_stuck(pod)).map(|(gateway, why)| {
-            let why = format!("a proxy cannot run: Pod {}/{}: {why}", key.0, key.1);
-            (gateway.to_owned(), Arc::from(why))
+        put(&mut self.stuck, pod, why_stuck(pod).map(|why| ("a proxy cannot run: Pod", why)))
+    }
+
+    /// Takes over all pods.
+    pub(super) fn set_pods(&mut self, pods: &[Value]) {
+        self.stuck.clear();
+        pods.iter().for_each(|pod| {
+            self.put(pod);
         });
-        match stuck {
-            Some(stuck) => self.stuck.insert(key, stuck.clone()) != Some(stuck),
-            None => self.stuck.remove(&key).is_some(),
-        }
+    }
+
+    /// Takes over a Deployment. Whether something changed.
+    pub(super) fn put_deployment(&mut self, deployment: &Value) -> bool {
+        let why = why_refused(deployment).map(|why| ("no proxy can be made: Deployment", why));
+        put(&mut self.refused, deployment, why)
+    }
+
+    /// Takes over all Deployments.
+    pub(super) fn set_deployments(&mut self, deployments: &[Value]) {
+        self.refused.clear();
+        deployments.iter().for_each(|deployment| {
+            self.put_deployment(deployment);
+        });
+    }
+
+    /// Forgets a Deployment. Whether something changed.
+    pub(super) fn remove_deployment(&mut self, deployment: &Value) -> bool {
+        key_of(deployment).is_some_and(|key| self.refused.remove(&key).is_some())
     }
 
     /// Forgets a pod. Whether something changed.
@@ -48,9 +69,41 @@ impl Proxies {
     /// What keeps a Gateway's proxies from running.
     pub(super) fn trouble(&self, namespace: &str, gateway: &str) -> Option<Arc<str>> {
         let first = (namespace.to_owned(), String::new());
-        let mut own = self.stuck.range(first..).take_while(|((of, _), _)| of == namespace);
         let label = label_value(gateway);
-        own.find(|(_, (gateway, _))| *gateway == label).map(|(_, (_, why))| why.clone())
+        let of = |troubles: &Troubles| {
+            let mut own = troubles.range(first.clone()..).take_while(|((of, _), _)| of == namespace);
+            own.find(|(_, (gateway, _))| *gateway == label).map(|(_, (_, why))| why.clone())
+        };
+        of(&self.refused).or_else(|| of(&self.stuck))
+    }
+}
+
+fn put(troubles: &mut Troubles, object: &Value, why: Option<(&str, String)>) -> bool {
+    let Some(key) = key_of(object) else { return false };
+    let labels = object.pointer("/metadata/labels");
+    let gateway = labels.and_then(|labels| labels.get(GATEWAY_LABEL)).and_then(Value::as_str);
+    let trouble = gateway.zip(why).map(|(gateway, (what, why))| {
+        (gateway.to_owned(), Arc::from(format!("{what} {}/{}: {why}", key.0, key.1)))
+    });
+    match trouble {
+        Some(trouble) => troubles.insert(key, trouble.clone()) != Some(trouble),
+        None => troubles.remove(&key).is_some(),
+    }
+}
+
+/// Why a Deployment's pods are refused: a quota, Pod Security, an admission policy.
+fn why_refused(deployment: &Value) -> Option<String> {
+    let refused = list(deployment, "/status/conditions").iter().find(|condition| {
+        text(condition, "type") == "ReplicaFailure" && text(condition, "status") == "True"
+    })?;
+    Some(format!("{}: {}", text(refused, "reason"), unnamed(text(refused, "message"))))
+}
+
+/// Without the name of the pod that was refused last: it changes with every attempt.
+fn unnamed(message: &str) -> &str {
+    match message.split_once("\" is forbidden: ") {
+        Some((pods, why)) if pods.starts_with("pods \"") => why,
+        _ => message,
     }
 }
 
@@ -116,6 +169,24 @@ mod tests {
         assert_eq!((proxies.trouble("infra", "other"), proxies.trouble("far", "edge")), (None, None));
         assert!(proxies.put(&pod(json!({"containerStatuses": [{"state": {"running": {}}}]}))));
         assert_eq!(proxies.trouble("infra", "edge"), None);
+        let deployment = |conditions: Value| {
+            json!({"metadata": {"name": "lasthop-edge", "namespace": "infra", "labels": {GATEWAY_LABEL: "edge"}},
+                "status": {"conditions": conditions}})
+        };
+        let refused = |pod: &str| {
+            let message = format!("pods \"lasthop-edge-{pod}\" is forbidden: exceeded quota: none");
+            deployment(
+                json!([{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}]),
+            )
+        };
+        assert!(proxies.put_deployment(&refused("x1")));
+        assert!(!proxies.put_deployment(&refused("x2")), "another attempt, and nothing new");
+        let said = proxies.trouble("infra", "edge").unwrap();
+        assert_eq!(
+            &*said,
+            "no proxy can be made: Deployment infra/lasthop-edge: FailedCreate: exceeded quota: none"
+        );
+        assert!(proxies.put_deployment(&deployment(json!([]))));
         let unschedulable = pod(json!({"conditions": [{"type": "PodScheduled", "status": "False",
             "reason": "Unschedulable", "message": "0/1 nodes are available"}]}));
         assert!(proxies.put(&unschedulable) && proxies.remove(&unschedulable));

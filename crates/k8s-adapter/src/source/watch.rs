@@ -58,8 +58,9 @@ pub(super) struct Message {
 /// Follows the objects until nobody listens any more.
 pub(super) async fn follow(client: Client, watch: usize, watched: Watched, out: mpsc::Sender<Message>) {
     loop {
+        let mut is_missing = true;
         for (version, resource) in &watched.resources {
-            let teller = Teller { watch, version, out: &out };
+            let teller = Teller { watch, version, watched: &watched, out: &out };
             let told = if watched.metadata_only {
                 let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(client.clone(), resource);
                 let seen = watcher(api, config(&watched));
@@ -69,9 +70,17 @@ pub(super) async fn follow(client: Client, watch: usize, watched: Watched, out: 
                 let seen = watcher(api, config(&watched));
                 teller.tell(seen, |object| with_metadata(object.data, object.metadata)).await
             };
-            if told.is_err() {
-                return;
+            match told {
+                Ok(Ended::Missing) => {}
+                Ok(Ended::Forbidden) => {
+                    is_missing = false;
+                    break;
+                }
+                Err(Unheard) => return,
             }
+        }
+        if !is_missing {
+            continue;
         }
         // None of the versions is there.
         let Some((version, _)) = watched.resources.first() else { return };
@@ -101,9 +110,18 @@ fn with_metadata(mut object: Value, mut metadata: ObjectMeta) -> Value {
 /// Nobody listens any more.
 struct Unheard;
 
+/// Why a stream is not followed any further.
+enum Ended {
+    /// The kind is not there.
+    Missing,
+    /// It may not be read. When it may again, a stream of before would not say so: everything is listed anew.
+    Forbidden,
+}
+
 struct Teller<'a> {
     watch: usize,
     version: &'static str,
+    watched: &'a Watched,
     out: &'a mpsc::Sender<Message>,
 }
 
@@ -113,12 +131,12 @@ impl Teller<'_> {
         self.out.send(message).await.map_err(|_| Unheard)
     }
 
-    /// Tells what a stream sees until the kind turns out not to be there.
+    /// Tells what a stream sees until the kind turns out not to be there, or not to be for us.
     async fn tell<T>(
         &self,
         seen: impl Stream<Item = watcher::Result<watcher::Event<T>>>,
         json: impl Fn(T) -> Value,
-    ) -> Result<(), Unheard> {
+    ) -> Result<Ended, Unheard> {
         let mut seen = std::pin::pin!(seen);
         let mut pause = SHORTEST;
         let mut all = Vec::new();
@@ -127,26 +145,39 @@ impl Teller<'_> {
                 Ok(event) => event,
                 Err(error) => match classify(&error) {
                     Failure::Outdated => continue,
-                    Failure::Trouble(Trouble::Missing) => return Ok(()),
+                    Failure::Trouble(Trouble::Missing) => return Ok(Ended::Missing),
                     Failure::Trouble(trouble) => {
-                        let wait = if matches!(trouble, Trouble::Forbidden(_)) { AGAIN } else { pause };
+                        let is_forbidden = matches!(trouble, Trouble::Forbidden(_));
                         self.say(Seen::Trouble(trouble)).await?;
-                        sleep(jittered(wait)).await;
+                        if is_forbidden {
+                            sleep(jittered(AGAIN)).await;
+                            return Ok(Ended::Forbidden);
+                        }
+                        sleep(jittered(pause)).await;
                         pause = (pause * 2).min(LONGEST);
                         continue;
                     }
                 },
             };
-            pause = SHORTEST;
+            // That a list is begun is no answer yet.
+            if !matches!(event, watcher::Event::Init) {
+                pause = SHORTEST;
+            }
             match event {
                 watcher::Event::Init => all.clear(),
-                watcher::Event::InitApply(object) => all.push(json(object)),
+                watcher::Event::InitApply(object) => {
+                    let object = json(object);
+                    // A cluster may have many ConfigMaps, and few of them with certificates.
+                    if self.watched.is_of_interest(&object) {
+                        all.push(object);
+                    }
+                }
                 watcher::Event::InitDone => self.say(Seen::All(std::mem::take(&mut all))).await?,
                 watcher::Event::Apply(object) => self.say(Seen::Put(json(object))).await?,
                 watcher::Event::Delete(object) => self.say(Seen::Gone(json(object))).await?,
             }
         }
-        Ok(())
+        Ok(Ended::Missing)
     }
 }
 

@@ -4,7 +4,9 @@ use std::fmt;
 
 use kube::core::ApiResource;
 use lasthop_api_model::{GROUP, ResourceKind, read};
+use serde_json::Value;
 
+use super::reading;
 use crate::{infrastructure, parameters};
 
 /// Objects with this label are read although nothing else tells that somebody may need them: Secrets of other types than
@@ -24,6 +26,8 @@ pub(super) enum Kind {
     Definitions,
     /// The pods of proxies that were placed on behalf of this controller.
     Proxies,
+    /// The Deployments that make those pods.
+    Deployments,
 }
 
 /// One watch.
@@ -47,6 +51,29 @@ impl Watched {
             self.kind,
             Kind::Resource(ResourceKind::XBackend | ResourceKind::ClusterTrustBundle) | Kind::Parameters
         )
+    }
+
+    /// The kind, of what is for the store.
+    pub(super) fn resource_kind(&self) -> Option<ResourceKind> {
+        match self.kind {
+            Kind::Resource(kind) => Some(kind),
+            _ => None,
+        }
+    }
+
+    /// Whether anything here may read the object.
+    pub(super) fn is_of_interest(&self, object: &Value) -> bool {
+        match self.kind {
+            Kind::Resource(kind) => reading::is_of_interest(kind, object),
+            _ => true,
+        }
+    }
+
+    /// Whether nothing can be judged without it: who does not know the Gateways would take their proxies away, and who
+    /// does not know the policies would speak plaintext where one asks for TLS.
+    pub(super) fn is_essential(&self) -> bool {
+        use ResourceKind::{BackendTlsPolicy, Gateway, GatewayClass};
+        matches!(self.kind, Kind::Resource(GatewayClass | Gateway | BackendTlsPolicy))
     }
 
     /// The kind in the form that RBAC and CRDs have, such as `httproutes.gateway.networking.k8s.io`.
@@ -115,7 +142,15 @@ pub(super) fn everything(controller: &str) -> Vec<Watched> {
         plural: "pods".to_owned(),
     };
     let labels = Some(infrastructure::placed_by(controller));
-    all.push(Watched { labels, ..single(Kind::Proxies, "v1", pods, false) });
+    all.push(Watched { labels: labels.clone(), ..single(Kind::Proxies, "v1", pods, false) });
+    let deployments = ApiResource {
+        group: "apps".to_owned(),
+        version: "v1".to_owned(),
+        api_version: "apps/v1".to_owned(),
+        kind: "Deployment".to_owned(),
+        plural: "deployments".to_owned(),
+    };
+    all.push(Watched { labels, ..single(Kind::Deployments, "v1", deployments, false) });
     all
 }
 

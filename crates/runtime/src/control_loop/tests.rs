@@ -249,6 +249,19 @@ async fn an_object_that_is_gone_has_no_conditions() {
 }
 
 #[tokio::test]
+async fn what_is_not_everything_reaches_no_dataplane() {
+    let dataplane = Fake::new(9, false);
+    let mut control = control(&dataplane);
+    control.take(SourceEvent { is_partial: true, ..SourceEvent::default() }).await;
+    // Proxies that serve would be told that there is nothing.
+    assert_eq!(dataplane.updates.lock().unwrap().len(), 0);
+    assert_eq!(control.state.phase(), Phase::Starting);
+    control.take(SourceEvent::default()).await;
+    assert_eq!(dataplane.updates.lock().unwrap().len(), 1);
+    assert_eq!(control.state.phase(), Phase::Ready);
+}
+
+#[tokio::test]
 async fn what_the_dataplane_says_by_itself_reaches_the_conditions() {
     let dataplane = Fake::new(9, false);
     let control = control(&dataplane);

@@ -17,6 +17,9 @@ pub(crate) fn class_status(reader: &Reader<'_>, name: &str) -> Option<GatewayCla
     let installation = class.spec.installation.as_deref();
     let accepted = match gateways::class_problem(class, reader.options) {
         Some(problem) => Verdict::problem(types::ACCEPTED, &problem),
+        None if installation.is_some_and(|installation| installation.is_held) => {
+            Verdict::pending(types::ACCEPTED, message(installation))
+        }
         None => Verdict::yes(types::ACCEPTED, "Accepted", message(installation)),
     };
     let verdicts: Vec<Verdict> = [accepted].into_iter().chain(installation.and_then(version)).collect();
@@ -25,8 +28,10 @@ pub(crate) fn class_status(reader: &Reader<'_>, name: &str) -> Option<GatewayCla
     status.conditions = merge::conditions(&status.conditions, types::CLASS, &verdicts, generation);
     let features = &reader.options.supported_features;
     if !features.is_empty() {
+        let absent = installation.map(|installation| &installation.absent[..]).unwrap_or_default();
+        let served = features.iter().filter(|name| !absent.iter().any(|kind| kind.as_str() == **name));
         let feature = |name: &&str| SupportedFeature { name: (*name).to_owned() };
-        status.supported_features = features.iter().map(feature).collect();
+        status.supported_features = served.map(feature).collect();
         status.supported_features.sort_unstable();
     }
     Some(status)
@@ -37,14 +42,28 @@ fn message(installation: Option<&Installation>) -> String {
     if unread.is_empty() {
         return "Gateways of the class are served".to_owned();
     }
-    format!("Gateways of the class are served, but not everything can be read: {}", unread.join("; "))
+    let what = match installation.is_some_and(|installation| installation.is_held) {
+        true => {
+            "Proxies that serve stay as they are, and nothing changes until everything that matters can be read"
+        }
+        false => "Gateways of the class are served, but not everything can be read",
+    };
+    format!("{what}: {}", unread.join("; "))
 }
 
 /// What the versions of the CRDs are worth; nothing where nobody knows them.
 fn version(installation: &Installation) -> Option<Verdict> {
-    let Installation { versions, .. } = installation;
+    let Installation { versions, missing, .. } = installation;
     if versions.is_empty() {
         return None;
+    }
+    if !missing.is_empty() {
+        let message = format!(
+            "CRDs of the Gateway API are missing: {}; install all of v1.6 or v1.7, those that are there are of {}",
+            missing.join(", "),
+            versions.join(" and ")
+        );
+        return Some(Verdict::no(types::SUPPORTED_VERSION, "UnsupportedVersion", message));
     }
     let known = |version: &String| VERSIONS.iter().any(|known| version.starts_with(known));
     let all = versions.join(" and ");

@@ -83,7 +83,7 @@ impl Verdict {
     }
 
     /// Nobody knows yet.
-    pub(crate) fn pending(aspect: &'static str, message: &'static str) -> Self {
+    pub(crate) fn pending(aspect: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self { status: "Unknown", ..Self::yes(aspect, "Pending", message) }
     }
 

@@ -160,7 +160,8 @@ spec: {controllerName: lasthop.dev/gateway}
         let Resource::GatewayClass(mut object) = objects(class).remove(0) else { panic!("no class") };
         let versions = versions.iter().map(|version| (*version).to_owned()).collect();
         let unread = vec!["kind UDPRoute".to_owned()];
-        Arc::make_mut(&mut object).spec.installation = Some(Arc::new(Installation { versions, unread }));
+        Arc::make_mut(&mut object).spec.installation =
+            Some(Arc::new(Installation { versions, unread, ..Installation::default() }));
         world.put(object.into());
         let statuses: Vec<_> = world.translator.statuses().collect();
         let [(_, Status::GatewayClass(status))] = &statuses[..] else { panic!("{statuses:?}") };

@@ -30,6 +30,8 @@ pub struct ServerOptions {
     pub authenticator: Arc<dyn Authenticator>,
     /// The service account, as namespace and name, that the proxies of this Gateway run under.
     pub account_of: Arc<dyn Fn(&ObjectName) -> ObjectName + Send + Sync>,
+    /// Whether nothing is known about what this Gateway's proxies are to serve: they keep what they have, and ask again.
+    pub withheld: Arc<dyn Fn(&ObjectName) -> bool + Send + Sync>,
     /// What the proxies' TLS stack can do.
     pub capabilities: TlsCapabilities,
     /// For a TLS handshake, and then for a token: who has shown none by then is cut off.
@@ -43,7 +45,7 @@ pub struct ServerOptions {
 }
 
 impl ServerOptions {
-    /// Ten seconds for a handshake and for a token, half a minute to answer, half an hour for a session.
+    /// Ten seconds for a handshake and for a token, half a minute to answer, half an hour for a session; nothing withheld.
     pub fn new(
         authenticator: Arc<dyn Authenticator>,
         account_of: Arc<dyn Fn(&ObjectName) -> ObjectName + Send + Sync>,
@@ -53,6 +55,7 @@ impl ServerOptions {
         Self {
             authenticator,
             account_of,
+            withheld: Arc::new(|_| false),
             capabilities,
             proof_timeout: Duration::from_secs(10),
             answer_timeout: Duration::from_secs(30),

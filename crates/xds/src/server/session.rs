@@ -132,6 +132,9 @@ impl<'a> Session<'a> {
             _ = synced.wait_for(|synced| *synced) => {}
             () = answers.closed() => return Err(Status::cancelled("the proxy left")),
         }
+        if (shared.options.withheld)(&gateway) {
+            return Err(Status::unavailable("nothing is known about the Gateway yet; keep what is there"));
+        }
         let number = fastrand::u64(..);
         let changes = {
             let mut world = shared.world();

@@ -10,7 +10,15 @@ struct World {
 }
 
 impl World {
+    /// Everything is listed, and nothing is there.
     fn new() -> Self {
+        let mut world = Self::unheard();
+        all_but(&mut world, &[]);
+        world.known.event();
+        world
+    }
+
+    fn unheard() -> Self {
         let watches = watched::everything("lasthop.dev/gateway");
         let known = Known::new(watches.clone(), "lasthop.dev/gateway", Observed::new());
         Self { known, watches }
@@ -37,6 +45,8 @@ const SERVICES: &str = "services";
 const GATEWAYS: &str = "gateways.gateway.networking.k8s.io";
 const CLASSES: &str = "gatewayclasses.gateway.networking.k8s.io";
 const POLICIES: &str = "backendtlspolicies.gateway.networking.k8s.io";
+const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
+const OTHERS: &str = "secrets (type!=kubernetes.io/tls) (lasthop.dev/read=true)";
 
 fn service(name: &str) -> Value {
     json!({"metadata": {"name": name, "namespace": "shop"}, "spec": {"ports": [{"port": 80}]}})
@@ -57,20 +67,93 @@ fn gateway() -> Value {
         "infrastructure": {"parametersRef": {"group": "lasthop.dev", "kind": "LasthopParameters", "name": "big"}}}})
 }
 
+/// Everything is listed, and nothing is there, but for what is said of these.
+fn all_but(world: &mut World, but: &[(&str, Trouble)]) {
+    for watch in world.watches.clone() {
+        let name = watch.to_string();
+        let trouble = but.iter().find(|(of, _)| *of == name).map(|(_, trouble)| trouble.clone());
+        world.see(&name, trouble.map_or(Seen::All(Vec::new()), Seen::Trouble));
+    }
+}
+
+fn forbidden() -> Trouble {
+    Trouble::Forbidden("no".to_owned())
+}
+
 #[test]
 fn nothing_is_told_before_everything_was_listed() {
-    let mut world = World::new();
+    let mut world = World::unheard();
     for index in 0..world.watches.len() {
-        assert!(!world.known.is_complete());
-        let version = world.watches[index].resources[0].0;
+        assert!(!world.known.is_heard() && !world.known.is_complete());
+        let watched = world.watches[index].clone();
         let seen = match index % 3 {
+            _ if watched.is_essential() => Seen::All(Vec::new()),
             0 => Seen::All(Vec::new()),
             1 => Seen::Trouble(Trouble::Missing),
-            _ => Seen::Trouble(Trouble::Forbidden("no".to_owned())),
+            _ => Seen::Trouble(forbidden()),
         };
-        world.known.take(Message { watch: index, version, seen });
+        world.see(&watched.to_string(), seen);
     }
     assert!(world.known.is_complete(), "what is missing or forbidden does not keep the rest waiting");
+}
+
+#[test]
+fn without_what_everything_is_judged_by_only_the_classes_are_told() {
+    let class = json!({"metadata": {"name": "lasthop"}, "spec": {"controllerName": "lasthop.dev/gateway"}});
+    for essential in [GATEWAYS, POLICIES] {
+        let mut world = World::unheard();
+        all_but(&mut world, &[(essential, forbidden())]);
+        world.see(CLASSES, Seen::Put(class.clone()));
+        world.see(SERVICES, Seen::Put(service("a")));
+        let event = world.known.event();
+        let [Resource::GatewayClass(told)] = &event.applied[..] else { panic!("{event:?}") };
+        let installation = told.spec.installation.clone().unwrap();
+        assert!(event.is_partial && installation.is_held && installation.unread[0].contains(essential));
+        assert!(world.known.awaited()[0].contains("allow get, list and watch"));
+        assert!(world.known.observed.is_withheld(&lasthop_dataplane_api::ObjectName::new("shop", "edge")));
+        world.see(essential, Seen::All(Vec::new()));
+        let event = world.known.event();
+        assert!(!event.is_partial && event.applied.len() == 2, "{event:?}");
+        // Later, what was known stays.
+        world.see(essential, Seen::Trouble(forbidden()));
+        assert!(!world.known.event().is_partial);
+    }
+}
+
+#[test]
+fn an_api_server_that_does_not_know_a_kind_is_believed_if_the_crd_is_not_there() {
+    let missing = [(POLICIES, Trouble::Missing)];
+    let mut world = World::unheard();
+    all_but(&mut world, &missing);
+    assert!(world.known.is_complete(), "nobody can have written a policy");
+    let definition = json!({"metadata": {"name": POLICIES}});
+    let mut world = World::unheard();
+    all_but(&mut world, &missing);
+    world.see(DEFINITIONS, Seen::All(vec![definition]));
+    for _ in 0..2 * BELIEVED {
+        world.see(POLICIES, Seen::Trouble(Trouble::Missing));
+    }
+    assert!(!world.known.is_complete(), "there may be policies in another version");
+    let mut world = World::unheard();
+    all_but(&mut world, &[(POLICIES, Trouble::Missing), (DEFINITIONS, forbidden())]);
+    assert!(!world.known.is_complete(), "an API server that has just begun does not know");
+    for _ in 1..BELIEVED {
+        world.see(POLICIES, Seen::Trouble(Trouble::Missing));
+    }
+    assert!(world.known.is_complete());
+}
+
+#[test]
+fn a_secret_that_comes_from_another_watch_before_it_goes_from_the_first_stays() {
+    let secret = |kind: &str| json!({"metadata": {"name": "a", "namespace": "shop"}, "type": kind});
+    let [tls, others] = ["secrets (type=kubernetes.io/tls)", OTHERS];
+    let mut world = World::new();
+    world.see(tls, Seen::All(vec![secret("kubernetes.io/tls")]));
+    world.see(others, Seen::Put(secret("Opaque")));
+    world.see(tls, Seen::Gone(secret("kubernetes.io/tls")));
+    assert_eq!(world.event(), (vec!["Secret shop/a".to_owned()], vec![]));
+    world.see(others, Seen::Gone(secret("Opaque")));
+    assert_eq!(world.event(), (vec![], vec!["Secret shop/a".to_owned()]));
 }
 
 #[test]
@@ -183,6 +266,8 @@ fn a_class_knows_what_is_installed() {
     let installation = named("lasthop").unwrap().installation.unwrap();
     assert_eq!(installation.versions, ["v1.7.0"]);
     assert_eq!(installation.unread.len(), 1, "nobody misses ClusterTrustBundles: {installation:?}");
+    assert_eq!(installation.missing, ["udproutes.gateway.networking.k8s.io"]);
+    assert_eq!(installation.absent, [ResourceKind::UdpRoute, ResourceKind::ClusterTrustBundle]);
     assert!(installation.unread[0].contains("udproutes"));
     assert_eq!(named("x").unwrap().installation, None, "it is somebody else's");
 }
