@@ -142,26 +142,85 @@ async fn its_refusal_is_the_response_and_the_backend_hears_nothing() {
 }
 
 #[tokio::test]
-async fn a_body_is_shown_as_far_as_it_may_and_sent_on_whole() {
+async fn a_body_is_shown_and_sent_on() {
     let ((app, served), (service, asked)) = (app().await, service().await);
-    let proxy = proxy(app.address, &[service.address], vec![http("auth", "", 10)]).await;
+    // Each service sees all of it, or nothing.
+    let sizes = [10, 12, 0, 150_000];
+    let filters = sizes.iter().map(|size| http("auth", "", *size)).collect();
+    let proxy = proxy(app.address, &[service.address], filters).await;
     let (head, body) = ask(&proxy, "/open", "0123456789").await;
     assert_eq!((head.status.as_u16(), body.as_str()), (200, "0123456789"));
-    let (_, fields, shown) = asked.lock().unwrap()[0].clone();
-    assert_eq!((&fields["content-length"], &shown[..]), (&"10".parse().unwrap(), &b"0123456789"[..]));
+    let seen: Vec<_> = asked.lock().unwrap().iter().map(|(_, _, shown)| shown.clone()).collect();
+    assert_eq!(seen, ["0123456789", "0123456789", "", "0123456789"]);
+    assert_eq!(asked.lock().unwrap()[0].1["content-length"], "10");
     assert_eq!(&served.lock().unwrap()[0].2[..], b"0123456789");
-    // What is longer is cut for the service only; a second one may see more of it, or less.
-    let sizes = [10, 12, 3, 0, 150_000];
-    let filters = sizes.iter().map(|size| http("auth", "", *size)).collect();
+    assert_eq!(proxy.wait_records(1).await[0].bytes_in, 10);
+    // Without a length, in many pieces, and up to the last byte that there may be.
+    let filters = vec![http("auth", "", 150_000)];
     let proxy = self::proxy(app.address, &[service.address], filters).await;
-    let long: String = (0..40_000).map(|number| number.to_string()).collect();
-    let (head, body) = ask(&proxy, "/open", &long).await;
-    assert_eq!((head.status.as_u16(), body == long), (200, true));
-    let shown: Vec<_> = asked.lock().unwrap()[1..].iter().map(|(_, _, shown)| shown.clone()).collect();
-    assert!(shown == sizes.map(|size| &long[..size as usize]), "{:?}", &shown[..4]);
-    assert_eq!(asked.lock().unwrap()[1].1["content-length"], "10");
-    assert_eq!(served.lock().unwrap()[1].2.len(), long.len());
-    assert_eq!(proxy.wait_records(1).await[0].bytes_in, long.len() as u64);
+    let mut sender = client::http2(proxy.port).await;
+    let request = Request::post("http://shop.test/open").body(pieces(1500)).unwrap();
+    let (status, body) = client::read(sender.send_request(request).await.unwrap()).await;
+    assert_eq!((status, body.len()), (200, 150_000));
+    assert_eq!(asked.lock().unwrap().last().unwrap().2.len(), 150_000);
+}
+
+/// A body that comes in pieces of 100 bytes, without a length.
+fn pieces(count: usize) -> client::Body {
+    let pieces =
+        futures_util::stream::iter((0..count).map(|_| Ok(Frame::data(Bytes::from(vec![b'x'; 100])))));
+    BodyExt::boxed(StreamBody::new(pieces))
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_shown_whole_is_refused() {
+    let ((app, served), (service, asked)) = (app().await, service().await);
+    let proxy = proxy(app.address, &[service.address], vec![http("auth", "", 1000)]).await;
+    // By its length, before any of it is read: the client is not asked for it.
+    let head = "POST /open HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 1001\r\n\r\n";
+    let answer = client::raw(proxy.port, head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.ends_with("<closed>"), "{answer}");
+    // And when it grows too large.
+    let chunk = format!("64\r\n{}\r\n", "x".repeat(100)).repeat(11);
+    let head = "POST /open HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+    let answer = client::raw(proxy.port, format!("{head}{chunk}0\r\n\r\n").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.ends_with("<closed>"), "{answer}");
+    let mut sender = client::http2(proxy.port).await;
+    let mut post = async |count, kind: &str| {
+        let request =
+            Request::post("http://a/open").header("content-type", kind).body(pieces(count)).unwrap();
+        sender.send_request(request).await.unwrap()
+    };
+    assert_eq!(post(11, "text/plain").await.status(), 413);
+    let answer = post(11, "application/grpc").await;
+    assert_eq!((answer.status().as_u16(), &answer.headers()["grpc-status"]), (200, &"8".parse().unwrap()));
+    assert!(asked.lock().unwrap().is_empty() && served.lock().unwrap().is_empty());
+    for record in proxy.wait_records(4).await {
+        let told = (record.reason, record.backend.as_deref(), record.attempts);
+        assert_eq!(told, (Some("BodyTooLarge"), Some("default/auth:80 via default/gw"), 0));
+    }
+    let failures = "lasthop_downstream_failures_total{listener=\"default/gw/http\",reason=\"BodyTooLarge\"}";
+    assert_eq!(proxy.metric(failures), 4.0);
+    // The connection of the others goes on.
+    assert_eq!(post(10, "text/plain").await.status(), 200);
+}
+
+#[tokio::test]
+async fn what_no_backend_may_have_is_shown_to_no_service() {
+    let ((app, served), (service, asked)) = (app().await, service().await);
+    let limits = Limits { body_bytes: Some(1000), ..Limits::default() };
+    let proxy = Proxy::with(1, limits, |snapshot| {
+        put_backend(snapshot, "app", &[app.address]);
+        put_backend(snapshot, "auth", &[service.address]);
+        let mut rule = rule("app", "/", &["app"]);
+        rule.filters.push(http("auth", "", 100_000));
+        put_rule(snapshot, rule);
+    })
+    .await;
+    let request = Request::post("http://a/open").body(pieces(11)).unwrap();
+    let answer = client::http2(proxy.port).await.send_request(request).await.unwrap();
+    assert_eq!(answer.status(), 413);
+    assert!(asked.lock().unwrap().is_empty() && served.lock().unwrap().is_empty());
 }
 
 /// A proxy whose rule, or the rule's reference, asks `service` within a time limit.

@@ -175,15 +175,18 @@ fn by_envoys_protocol(stack: Stack) {
         (format!("shop.test:{}", site.https).as_str(), "https")
     );
 
-    // It sees the beginning of a longer one, and is told how long it is.
-    let large = "x".repeat(300_000);
+    // It sees all of a body, or the request goes nowhere.
+    let (asked, served) = (authz.asked().len(), shop.requests().len());
     let file = site.work().join("large");
-    std::fs::write(&file, &large).unwrap();
+    std::fs::write(&file, "x".repeat(300_000)).unwrap();
     let data = format!("@{}", file.display());
-    let flags = ["--http1.1", "-H", "x-session: 7", "--data-binary", &data];
-    assert_eq!(site.curl("shop.test", "/cart", &flags).status, 200);
-    let last = authz.asked().pop().unwrap();
-    assert_eq!((last.body.as_str(), last.size), (&large[..100], 300_000));
+    for (path, framed) in [("/large", "x-framed: by its length"), ("/chunked", "transfer-encoding: chunked")]
+    {
+        let flags = ["--http1.1", "-H", "x-session: 7", "-H", framed, "--data-binary", &data];
+        assert_eq!(site.curl("shop.test", path, &flags).status, 413);
+        assert_eq!(proxy.record_of("shop.test", path)["reason"], "BodyTooLarge");
+    }
+    assert_eq!((authz.asked().len(), shop.requests().len()), (asked, served));
 
     // A gRPC client hears it in its own terms.
     let head = ["--http2", "-XPOST", "-H", "content-type: application/grpc", "-H", "te: trailers"];

@@ -10,7 +10,7 @@ pub(crate) struct CompiledAuth {
     pub(crate) target: BackendTarget,
     /// How.
     pub(crate) protocol: CompiledProtocol,
-    /// How much of a body is shown, in bytes; 0: none.
+    /// The longest body that is shown, in bytes; 0: none is.
     pub(crate) body_bytes: u32,
 }
 

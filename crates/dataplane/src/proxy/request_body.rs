@@ -56,8 +56,8 @@ impl ClientSource {
         Self { incoming, seen: None }
     }
 
-    /// Reads on before anybody is sent it. What comes stays to be sent. `false`: there is no more.
-    pub(super) async fn read(&mut self) -> Result<bool, BodyError> {
+    /// Reads on before anybody is sent it. What comes stays to be sent.
+    pub(super) async fn read(&mut self) -> Result<(), BodyError> {
         let seen = self.seen.get_or_insert_default();
         if !seen.ended {
             match self.incoming.frame().await.transpose().map_err(BodyError::Client)?.map(Frame::into_data) {
@@ -73,16 +73,20 @@ impl ClientSource {
                 }
             }
         }
-        Ok(!seen.ended)
+        Ok(())
     }
 
-    /// What was read, up to so many bytes.
-    pub(super) fn shown(&self, most: u64) -> Bytes {
+    /// Whether all of it was read.
+    pub(super) fn was_read(&self) -> bool {
+        self.seen.as_ref().is_some_and(|seen| seen.ended)
+    }
+
+    /// What was read.
+    pub(super) fn shown(&self) -> Bytes {
         let Some(seen) = &self.seen else { return Bytes::new() };
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
         match seen.data.front() {
-            Some(only) if seen.data.len() == 1 => only.slice(..only.len().min(most)),
-            _ => seen.data.iter().flatten().copied().take(most).collect(),
+            Some(only) if seen.data.len() == 1 => only.clone(),
+            _ => seen.data.iter().flatten().copied().collect(),
         }
     }
 

@@ -123,18 +123,20 @@ impl Exchange {
         })
     }
 
-    /// What the service is shown of the body: its beginning, which has to come first.
+    /// What the service is shown of the body: all of it, which has to come first. The API also has a text that wants a
+    /// longer one truncated; but what comes after that could be anything, and the service decides by what it sees.
     async fn shown(&mut self, auth: &CompiledAuth, until: Option<Instant>) -> Result<Bytes, FailureReason> {
         let source = match &mut self.body {
             Some(source) if auth.body_bytes > 0 && !source.is_end() => source,
             _ => return Ok(Bytes::new()),
         };
         let limits = &self.connection.worker.limits;
-        let most = u64::from(auth.body_bytes);
+        // What no backend may have is shown to nobody.
+        let most = limits.body_bytes.unwrap_or(u64::MAX).min(auth.body_bytes.into());
         let read = read(source, most, until, limits).await;
         self.received = Some(Rc::new(Received::of(source.kept())));
         read?;
-        Ok(source.shown(most))
+        Ok(source.shown())
     }
 
     /// Sends a request of our own and waits for all of the answer.
@@ -221,8 +223,8 @@ impl Exchange {
     }
 }
 
-/// Reads so much of a body, or all if there is no more. It may stand still for as long as a header may take, and take as
-/// long in all as a stream may stand still.
+/// Reads a body of at most so many bytes. It may stand still for as long as a header may take, and take as long in all as
+/// a stream may stand still.
 async fn read(
     source: &mut ClientSource,
     most: u64,
@@ -230,17 +232,22 @@ async fn read(
     limits: &Limits,
 ) -> Result<(), FailureReason> {
     let last = Instant::now() + limits.stream_idle_timeout;
-    while source.kept() < most {
+    loop {
+        // Its length, or at least what has come.
+        if source.size().lower() > most {
+            return Err(FailureReason::BodyTooLarge);
+        }
+        if source.was_read() {
+            return Ok(());
+        }
         let moving = (Instant::now() + limits.header_timeout).min(last);
         let (limit, over) = sooner(until, moving, FailureReason::ClientTimeout);
         match tokio::time::timeout_at(limit, source.read()).await {
-            Ok(Ok(true)) => {}
-            Ok(Ok(false)) => break,
+            Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(FailureReason::ClientClosed),
             Err(_) => return Err(over),
         }
     }
-    Ok(())
 }
 
 /// The sooner of the request's time limit and another one, and what passing it means.
