@@ -158,39 +158,81 @@ async fn a_permanent_cookie_has_an_age_and_ends_with_it() {
     assert!(kept(&headers).is_some_and(|new| new != cookie));
 }
 
-#[tokio::test]
-async fn a_session_overrules_weights_but_not_a_weight_of_nothing() {
-    let (one, two) = (backend::fixed("one").await, backend::fixed("two").await);
-    let mut proxy = Proxy::start(|snapshot| {
-        put_backend(snapshot, "one", &[one.address]);
-        put_backend(snapshot, "two", &[two.address]);
-        let mut rule = rule("app", "/", &["one", "two"]);
-        rule.backends[0].weight = 1;
-        rule.backends[1].weight = 0;
-        rule.persistence = Some(cookie(false, None));
-        put_rule(snapshot, rule);
-    })
-    .await;
-    let (name, headers) = ask(&proxy, None).await;
-    assert_eq!(name, "one");
-    let cookie_of_one = kept(&headers).unwrap();
-    let weigh = async |proxy: &mut Proxy, weights: [u32; 2]| {
-        let report = proxy
-            .change(|snapshot| {
-                let mut rule = rule("app", "/", &["one", "two"]);
-                (rule.backends[0].weight, rule.backends[1].weight) = (weights[0], weights[1]);
-                rule.persistence = Some(cookie(false, None));
-                put_rule(snapshot, rule);
-            })
-            .await;
-        drop(report);
-    };
-    weigh(&mut proxy, [1, 1_000_000]).await;
-    for _ in 0..5 {
-        assert_eq!(ask(&proxy, Some(("cookie", &cookie_of_one))).await.0, "one");
+/// Two backends of two endpoints each, by weight.
+async fn split(weights: [u32; 2], persistence: SessionPersistence) -> Proxy {
+    let mut addresses = Vec::new();
+    for name in NAMES {
+        addresses.push(backend::fixed(name).await.address);
     }
-    weigh(&mut proxy, [0, 1]).await;
-    let (name, headers) = ask(&proxy, Some(("cookie", &cookie_of_one))).await;
-    assert_eq!(name, "two");
-    assert!(kept(&headers).is_some());
+    Proxy::start(|snapshot| {
+        put_backend(snapshot, "one", &addresses[..2]);
+        put_backend(snapshot, "two", &addresses[2..]);
+        weigh(snapshot, weights, persistence);
+    })
+    .await
+}
+
+fn weigh(snapshot: &mut Snapshot, weights: [u32; 2], persistence: SessionPersistence) {
+    let mut rule = rule("app", "/", &["one", "two"]);
+    (rule.backends[0].weight, rule.backends[1].weight) = (weights[0], weights[1]);
+    rule.persistence = Some(persistence);
+    put_rule(snapshot, rule);
+}
+
+/// GEP-1619: the split decides which backend, the session which endpoint of that.
+#[tokio::test]
+async fn a_session_leaves_the_split_alone_and_holds_at_each_backend() {
+    for carrier in [cookie(false, None), header()] {
+        let proxy = split([70, 30], carrier).await;
+        let mut carried: Option<(&str, String)> = None;
+        let mut seen = BTreeSet::new();
+        let (mut at_one, mut new) = (0, 0);
+        for _ in 0..400 {
+            let field = carried.as_ref().map(|(name, value)| (*name, value.as_str()));
+            let (name, headers) = ask(&proxy, field).await;
+            at_one += u32::from(name == "a" || name == "b");
+            seen.insert(name);
+            let session =
+                headers.get("x-session").map(|value| ("x-session", value.to_str().unwrap().to_owned()));
+            let next = session.or_else(|| kept(&headers).map(|cookie| ("cookie", cookie)));
+            if next.is_some() && next != carried {
+                new += 1;
+                carried = next;
+            }
+        }
+        assert!((230..=330).contains(&at_one), "{at_one} of 400 instead of 70 %");
+        assert_eq!(seen.len(), 2, "one endpoint of each backend: {seen:?}");
+        assert_eq!(new, 2, "one session at each");
+        assert!(carried.is_some_and(|(_, text)| text.len() < 200));
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_backend_of_the_rule_any_more_is_carried_no_further() {
+    let mut proxy = split([1, 0], cookie(false, None)).await;
+    let (name, headers) = ask(&proxy, None).await;
+    assert!(name == "a" || name == "b");
+    let one = kept(&headers).unwrap();
+    // A weight of nothing: the other backend, and the session stays for when it comes back.
+    proxy.change(|snapshot| weigh(snapshot, [0, 1], cookie(false, None))).await;
+    let (other, headers) = ask(&proxy, Some(("cookie", &one))).await;
+    assert!(other == "c" || other == "d");
+    let both = kept(&headers).unwrap();
+    proxy.change(|snapshot| weigh(snapshot, [1, 0], cookie(false, None))).await;
+    for _ in 0..5 {
+        let (again, headers) = ask(&proxy, Some(("cookie", &both))).await;
+        assert_eq!((again, kept(&headers)), (name.clone(), None));
+    }
+    // Only two is left, and its endpoints are others: what is new is as long as what was first.
+    let fresh = backend::fixed("fresh").await;
+    proxy
+        .change(|snapshot| {
+            let mut rule = rule("app", "/", &["two"]);
+            rule.persistence = Some(cookie(false, None));
+            put_rule(snapshot, rule);
+            put_backend(snapshot, "two", &[fresh.address]);
+        })
+        .await;
+    let (name, headers) = ask(&proxy, Some(("cookie", &both))).await;
+    assert_eq!((name.as_str(), kept(&headers).unwrap().len()), ("fresh", one.len()), "{both}");
 }

@@ -228,11 +228,9 @@ impl Exchange {
     ) -> Result<Outcome, FailureReason> {
         let connection = self.connection.clone();
         let worker = &connection.worker;
-        let session = worker.sessions.borrow().find(rule, &outgoing.parts.headers, &worker.view.borrow());
-        let reference = match &session {
-            Some(session) => session.reference,
-            None => rule.choose(fastrand::u32(..)).ok_or(FailureReason::InvalidBackend)?,
-        };
+        let reference = rule.choose(fastrand::u32(..)).ok_or(FailureReason::InvalidBackend)?;
+        let headers = &outgoing.parts.headers;
+        let session = worker.sessions.borrow().find(rule, reference, headers, &worker.view.borrow());
         let backend = worker.view.borrow().backend(&reference.target)?;
         *chosen = Some(reference);
         self.backend = Some(backend.clone());
@@ -268,7 +266,7 @@ impl Exchange {
             upgrade: client_upgrade.is_some(),
             host: context.host,
             between: [&connection.client, &connection.local],
-            prefer: session.as_ref().map(|session| &session.address),
+            prefer: session.as_ref().and_then(|session| session.address.as_ref()),
             once: rule.source.retry.as_ref().is_some_and(|retry| retry.attempts == 0),
         };
         let idle = worker.deadlines.add();

@@ -1,7 +1,8 @@
-//! Session persistence (GEP-1619): which endpoint a client's further requests go to.
+//! Session persistence (GEP-1619): which endpoint a client's further requests go to, once it is chosen which backend.
 //!
-//! What the client carries is sealed (AES-256-GCM): it names the backend and the endpoint, which is nobody's business, and
-//! cannot be forged or moved to a cookie or field of another name.
+//! What the client carries is sealed (AES-256-GCM): it names backends and endpoints, which is nobody's business, and
+//! cannot be forged or moved to a cookie or field of another name. It has a place for each backend of the rule that the
+//! client was at, so that a traffic split does not end its sessions.
 
 use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
@@ -24,7 +25,10 @@ use crate::{
 
 /// The form of what is sealed; another form is another session.
 const FORM: u8 = 1;
-const SEALED: usize = 1 + 8 + IDENTITY + 16 + 2;
+const PLACE: usize = 8 + IDENTITY + 16 + 2;
+/// As many as a rule has backends, as far as the API goes.
+const MOST_PLACES: usize = 16;
+const LONGEST: usize = NONCE + 1 + MOST_PLACES * PLACE + TAG;
 const IDENTITY: usize = 16;
 const NONCE: usize = 12;
 const TAG: usize = 16;
@@ -37,19 +41,19 @@ pub(crate) type BackendIdentity = [u8; IDENTITY];
 /// Seals and opens sessions.
 pub(crate) struct Sessions(RandomizedNonceKey);
 
-/// A session that a request belongs to.
-pub(super) struct Session<'r> {
-    /// Where it goes.
-    pub reference: &'r CompiledBackendRef,
-    /// The endpoint there.
-    pub address: SocketAddr,
+/// What a client brings with it.
+pub(super) struct Session {
+    /// Its endpoint of the backend that the request goes to, if it has one.
+    pub address: Option<SocketAddr>,
+    /// Where it was at the rule's backends, the latest first.
+    places: Vec<Place>,
     /// As the client carries it.
     text: String,
 }
 
-/// What a session says.
+/// A session with one backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Content {
+struct Place {
     /// Seconds since the epoch.
     begun: u64,
     backend: BackendIdentity,
@@ -70,69 +74,74 @@ impl Sessions {
         RandomizedNonceKey::new(&AES_256_GCM, key.bytes()).ok().map(Self)
     }
 
-    fn seal(&self, content: &Content, name: &str) -> Option<String> {
-        let mut buffer = content.to_bytes();
+    fn seal(&self, places: &[Place], name: &str) -> Option<String> {
+        let mut buffer = to_bytes(places);
         let nonce = self.0.seal_in_place_append_tag(Aad::from(name.as_bytes()), &mut buffer).ok()?;
         let mut sealed = nonce.as_ref().to_vec();
         sealed.append(&mut buffer);
         Some(URL_SAFE_NO_PAD.encode(sealed))
     }
 
-    fn open(&self, text: &[u8], name: &str) -> Option<Content> {
+    fn open(&self, text: &[u8], name: &str) -> Option<Vec<Place>> {
         // Nothing longer is worth decoding.
-        if text.len() > (NONCE + SEALED + TAG) * 4 / 3 + 4 {
+        if text.len() > LONGEST * 4 / 3 + 4 {
             return None;
         }
         let mut sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (nonce, rest) = sealed.split_at_mut_checked(NONCE)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let content = self.0.open_in_place(nonce, Aad::from(name.as_bytes()), rest).ok()?;
-        Content::from_bytes(content)
+        from_bytes(content)
     }
 
-    /// The session that the request belongs to, if it has one that is still good: signed, not over, of a backend of the
-    /// rule, with an endpoint that is there.
-    pub(super) fn find<'r>(
+    /// The sessions that the request brings: those that are sealed by us, not over, and of a backend of the rule. With the
+    /// chosen one it has an endpoint if that is still there.
+    pub(super) fn find(
         &self,
-        rule: &'r CompiledRule,
+        rule: &CompiledRule,
+        chosen: &CompiledBackendRef,
         headers: &HeaderMap,
         view: &View,
-    ) -> Option<Box<Session<'r>>> {
+    ) -> Option<Box<Session>> {
         let persistence = rule.source.persistence.as_ref()?;
-        let good = |text: &[u8]| {
-            let content = self.open(text, name(&persistence.carrier))?;
-            let reference = rule.backends.iter().find(|backend| {
-                backend.weight > 0 && backend.identity.is_some_and(|identity| identity == content.backend)
-            })?;
-            let BackendTarget::Backend(key) = &reference.target else { return None };
-            let there = view.backends.get(key).is_some_and(|backend| backend.at(content.address).is_some());
-            if !there || content.is_over(persistence, now()) {
-                return None;
-            }
-            let text = String::from_utf8(text.to_vec()).ok()?;
-            Some(Box::new(Session { reference, address: content.address, text }))
+        let BackendTarget::Backend(key) = &chosen.target else { return None };
+        let now = now();
+        let open = |text: &[u8]| {
+            let mut places = self.open(text, name(&persistence.carrier))?;
+            places.retain(|place| {
+                !place.is_over(persistence, now)
+                    && rule.backends.iter().any(|backend| backend.identity == Some(place.backend))
+            });
+            let place = places.iter().find(|place| chosen.identity == Some(place.backend));
+            let there =
+                |at: &SocketAddr| view.backends.get(key).is_some_and(|backend| backend.at(*at).is_some());
+            let address = place.map(|place| place.address).filter(there);
+            Some(Session { address, places, text: String::from_utf8(text.to_vec()).ok()? })
         };
         match &persistence.carrier {
             SessionCarrier::Header { name } => {
-                headers.get_all(&**name).iter().find_map(|value| good(value.as_bytes()))
+                best(headers.get_all(&**name).iter().filter_map(|value| open(value.as_bytes())))
             }
-            SessionCarrier::Cookie { name, .. } => cookies(headers, name).find_map(good),
+            SessionCarrier::Cookie { name, .. } => best(cookies(headers, name).filter_map(open)),
         }
     }
 
-    /// The field that carries the session of a response from this endpoint; `None`: the client has it already.
+    /// The field that carries the session of a response from this endpoint, beside those with other backends; `None`: the
+    /// client has it already.
     pub(super) fn answer(
         &self,
         persistence: &SessionPersistence,
-        session: Option<&Session<'_>>,
+        session: Option<&Session>,
         served_by: (BackendIdentity, SocketAddr),
         https: bool,
     ) -> Option<(HeaderName, HeaderValue)> {
         let (backend, address) = served_by;
-        let kept = session.filter(|session| session.address == address);
+        let kept = session.filter(|session| session.address == Some(address));
         let fresh = || {
-            let content = Content { begun: now(), backend, address };
-            self.seal(&content, name(&persistence.carrier))
+            let others = session.map_or(&[][..], |session| &session.places).iter().copied();
+            let mut places = vec![Place { begun: now(), backend, address }];
+            places.extend(others.filter(|place| place.backend != backend).take(MOST_PLACES - 1));
+            self.seal(&places, name(&persistence.carrier))
         };
         match &persistence.carrier {
             SessionCarrier::Header { name } => {
@@ -157,29 +166,50 @@ impl Sessions {
     }
 }
 
-impl Content {
-    fn to_bytes(self) -> Vec<u8> {
-        let address = match self.address.ip() {
+/// What a client may bring more than one of, as of two paths: the one that is of use for the request.
+fn best(sessions: impl Iterator<Item = Session>) -> Option<Box<Session>> {
+    let mut first = None;
+    for session in sessions {
+        if session.address.is_some() {
+            return Some(Box::new(session));
+        }
+        first = first.or(Some(session));
+    }
+    first.map(Box::new)
+}
+
+fn to_bytes(places: &[Place]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1 + places.len() * PLACE + TAG);
+    bytes.push(FORM);
+    for place in places {
+        let address = match place.address.ip() {
             IpAddr::V4(ip) => ip.to_ipv6_mapped(),
             IpAddr::V6(ip) => ip,
         };
-        let mut bytes = Vec::with_capacity(SEALED + TAG);
-        bytes.push(FORM);
-        bytes.extend(self.begun.to_be_bytes());
-        bytes.extend(self.backend);
+        bytes.extend(place.begun.to_be_bytes());
+        bytes.extend(place.backend);
         bytes.extend(address.octets());
-        bytes.extend(self.address.port().to_be_bytes());
-        bytes
+        bytes.extend(place.address.port().to_be_bytes());
     }
+    bytes
+}
 
+fn from_bytes(bytes: &[u8]) -> Option<Vec<Place>> {
+    let (form, places) = bytes.split_first()?;
+    if *form != FORM || places.is_empty() {
+        return None;
+    }
+    places.chunks(PLACE).map(Place::from_bytes).collect()
+}
+
+impl Place {
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (form, rest) = bytes.split_first()?;
-        let (begun, rest) = rest.split_first_chunk()?;
+        let (begun, rest) = bytes.split_first_chunk()?;
         let (backend, rest) = rest.split_first_chunk()?;
         let (address, rest) = rest.split_first_chunk::<16>()?;
         let port: &[u8; 2] = rest.try_into().ok()?;
         let ip = Ipv6Addr::from(*address).to_canonical();
-        (*form == FORM).then(|| Self {
+        Some(Self {
             begun: u64::from_be_bytes(*begun),
             backend: *backend,
             address: SocketAddr::new(ip, u16::from_be_bytes(*port)),
@@ -223,24 +253,29 @@ mod tests {
         Sessions::new(&SessionKey::random().unwrap()).unwrap()
     }
 
-    fn content(address: &str) -> Content {
-        Content { begun: 1_800_000_000, backend: [7; IDENTITY], address: address.parse().unwrap() }
+    fn place(address: &str) -> Place {
+        Place { begun: 1_800_000_000, backend: [7; IDENTITY], address: address.parse().unwrap() }
     }
 
     #[test]
     fn what_is_sealed_opens_again() {
         let sessions = sessions();
-        for address in ["10.1.2.3:8443", "[2001:db8::1]:1"] {
-            let text = sessions.seal(&content(address), "s").unwrap();
-            assert_eq!(sessions.open(text.as_bytes(), "s"), Some(content(address)));
+        let (four, six) = (place("10.1.2.3:8443"), place("[2001:db8::1]:1"));
+        for places in [vec![four], vec![six], vec![four, six], vec![four; MOST_PLACES]] {
+            let text = sessions.seal(&places, "s").unwrap();
+            assert!(text.len() < 1000, "a cookie has room for it");
+            assert_eq!(sessions.open(text.as_bytes(), "s"), Some(places));
             assert!(!text.contains("10.1"));
         }
+        let text = sessions.seal(&[four; MOST_PLACES + 1], "s").unwrap();
+        assert_eq!(sessions.open(text.as_bytes(), "s"), None);
     }
 
     #[test]
     fn nothing_else_opens() {
         let sessions = sessions();
-        let text = sessions.seal(&content("10.1.2.3:8443"), "s").unwrap();
+        let places = vec![place("10.1.2.3:8443")];
+        let text = sessions.seal(&places, "s").unwrap();
         assert_eq!(sessions.open(text.as_bytes(), "other"), None, "of another cookie");
         assert_eq!(super::tests::sessions().open(text.as_bytes(), "s"), None, "of another key");
         for at in 0..text.len() {
@@ -248,7 +283,7 @@ mod tests {
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             let opened = sessions.open(&changed, "s");
             // The last character has bits to spare.
-            assert!(opened.is_none() || (at + 1 == text.len() && opened == Some(content("10.1.2.3:8443"))));
+            assert!(opened.is_none() || (at + 1 == text.len() && opened.as_ref() == Some(&places)));
         }
         for end in 0..text.len() {
             assert_eq!(sessions.open(&text.as_bytes()[..end], "s"), None);
@@ -264,12 +299,12 @@ mod tests {
             absolute_timeout,
         };
         let hour = lasting(Some(Duration::from_secs(3600)));
-        let content = content("10.1.2.3:8443");
-        assert!(!content.is_over(&hour, content.begun + 3599));
-        assert!(content.is_over(&hour, content.begun + 3600));
-        assert!(!content.is_over(&lasting(None), u64::MAX));
-        assert!(!content.is_over(&hour, content.begun - CLOCK_SKEW));
-        assert!(content.is_over(&hour, content.begun - CLOCK_SKEW - 1));
+        let place = place("10.1.2.3:8443");
+        assert!(!place.is_over(&hour, place.begun + 3599));
+        assert!(place.is_over(&hour, place.begun + 3600));
+        assert!(!place.is_over(&lasting(None), u64::MAX));
+        assert!(!place.is_over(&hour, place.begun - CLOCK_SKEW));
+        assert!(place.is_over(&hour, place.begun - CLOCK_SKEW - 1));
     }
 
     #[test]
