@@ -13,7 +13,7 @@ use std::{
 
 use http::{HeaderName, HeaderValue, Response};
 use hyper::body::Incoming;
-use lasthop_dataplane_api::{FailureReason, HttpRule};
+use lasthop_dataplane_api::{FailureReason, HttpRule, Retry};
 use tokio::time::Instant;
 
 use super::{
@@ -30,7 +30,7 @@ use crate::{
 
 /// The time between two attempts if the rule does not say.
 const BACKOFF: Duration = Duration::from_millis(25);
-/// The longest time between two attempts.
+/// The longest time between two attempts, unless the rule begins with a longer one.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 
 /// A response's head, and what its body needs.
@@ -59,7 +59,7 @@ pub(super) async fn forward(
     let retry = rule.retry.as_ref();
     let mut left = retry.map_or(0, |retry| retry.attempts);
     let idempotent = outgoing.parts.method.is_idempotent();
-    let mut backoff = retry.and_then(|retry| retry.backoff).unwrap_or(BACKOFF);
+    let mut backoff = first(retry);
     loop {
         let kept = if left > 0 { outgoing.keep() } else { None };
         let until = rule.timeouts.backend_request.map(|limit| Instant::now() + limit);
@@ -86,8 +86,18 @@ pub(super) async fn forward(
         left -= 1;
         // Some chance in it, so that what failed together does not come back together.
         tokio::time::sleep(backoff.mul_f32(1.0 + fastrand::f32() / 4.0)).await;
-        backoff = (backoff * 2).min(LONGEST_BACKOFF);
+        backoff = next(backoff, first(retry));
     }
+}
+
+/// The time between the first two attempts.
+fn first(retry: Option<&Retry>) -> Duration {
+    retry.and_then(|retry| retry.backoff).unwrap_or(BACKOFF)
+}
+
+/// The time between two attempts after that between the two before.
+fn next(backoff: Duration, first: Duration) -> Duration {
+    backoff.saturating_mul(2).min(LONGEST_BACKOFF.max(first))
 }
 
 /// Whether another attempt may fare better.
@@ -150,4 +160,21 @@ pub(super) async fn within<T>(
         future.as_mut().poll(cx).map(Some)
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_between_attempts_grows_and_is_never_shorter_than_the_first() {
+        let seconds = |first: f32| {
+            let base = Duration::from_secs_f32(first);
+            let pauses = std::iter::successors(Some(base), |pause| Some(next(*pause, base)));
+            pauses.take(4).map(|pause| pause.as_secs_f32()).collect::<Vec<_>>()
+        };
+        assert_eq!(seconds(1.0), [1.0, 2.0, 4.0, 8.0]);
+        assert_eq!(seconds(4.0), [4.0, 8.0, 10.0, 10.0]);
+        assert_eq!(seconds(30.0), [30.0; 4]);
+    }
 }
