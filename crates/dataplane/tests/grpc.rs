@@ -233,6 +233,56 @@ async fn counting() -> backend::Backend {
 }
 
 #[tokio::test]
+async fn a_stream_moves_while_either_side_sends() {
+    let backend = counting().await;
+    let proxy = impatient(backend.address, Limits::default()).await;
+    let mut sender = client::http2(proxy.port).await;
+    let (messages, body) = channel();
+    let response = soon(sender.send_request(call("/s/Count", body))).await.unwrap();
+    let ended = tokio::spawn(outcome(response));
+    for _ in 0..8 {
+        messages.send(Frame::data(Bytes::from_static(b"m"))).unwrap();
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    drop(messages);
+    assert_eq!(soon(ended).await.unwrap(), (Some("0".to_owned()), 8), "{:?}", proxy.records());
+    // The head is a movement, too.
+    let response = soon(sender.send_request(call("/s/Late", client::full("m")))).await.unwrap();
+    assert_eq!(soon(outcome(response)).await, (Some("0".to_owned()), 0), "{:?}", proxy.records());
+    // And when neither does, it ends.
+    let (messages, body) = channel();
+    messages.send(Frame::data(Bytes::from_static(b"m"))).unwrap();
+    let begun = Instant::now();
+    let response = soon(sender.send_request(call("/s/Count", body))).await.unwrap();
+    assert_eq!(soon(outcome(response)).await.0.as_deref(), Some("4"));
+    assert!((800..3000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    drop(messages);
+}
+
+#[tokio::test]
+async fn what_other_streams_do_is_no_movement() {
+    let backend = counting().await;
+    let proxy = impatient(backend.address, Limits::default()).await;
+    let mut sender = client::http2(proxy.port).await;
+    let (messages, body) = channel();
+    let response = soon(sender.send_request(call("/s/Echo", body))).await.unwrap();
+    let busy = tokio::spawn(async move {
+        let mut incoming = response.into_body();
+        loop {
+            messages.send(Frame::data(Bytes::from_static(b"m"))).unwrap();
+            incoming.frame().await.unwrap().unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let begun = Instant::now();
+    let response = soon(sender.send_request(call("/s/Hang", client::full("m")))).await.unwrap();
+    assert_eq!(soon(outcome(response)).await.0.as_deref(), Some("4"));
+    assert!((800..3000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    assert!(!busy.is_finished());
+    busy.abort();
+}
+
+#[tokio::test]
 async fn a_body_over_its_limit_exhausts_a_resource() {
     let backend = counting().await;
     let proxy = impatient(backend.address, Limits { body_bytes: Some(1000), ..Limits::default() }).await;

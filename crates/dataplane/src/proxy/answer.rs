@@ -21,6 +21,7 @@ use super::{
     response_body::{Limit, ResponseBody, Source},
     retry::{self, Answered, Idle},
     tunnel,
+    watch::Watch,
 };
 use crate::{
     downstream::ClientConnection,
@@ -28,6 +29,7 @@ use crate::{
     hygiene::{self, Downstream, HeaderLimits},
     routing::{CompiledBackendRef, CompiledRule, RouteMatch},
     upstream::{Hop, Want},
+    worker::clock::{Deadline, millis},
 };
 
 /// What a request comes to.
@@ -271,14 +273,14 @@ impl Exchange {
         };
         let idle = worker.deadlines.add();
         let mut answered = {
-            let idle = Idle { deadline: &idle, client: &connection };
+            let limit = millis(worker.limits.stream_idle_timeout);
+            let idle = Idle { deadline: &idle, limit, received: self.received.as_deref() };
             let mut forward = pin!(retry::forward(route, &rule.source, &mut self.trace, &idle, outgoing));
             retry::within(until, forward.as_mut()).await.unwrap_or_else(|| {
                 backend.count_failure(&FailureReason::RequestTimeout);
                 Err(FailureReason::RequestTimeout)
             })?
         };
-        self.idle = Some(idle);
         if let Some(successor) = self.trace.successor.take() {
             self.backend = Some(successor);
         }
@@ -293,7 +295,7 @@ impl Exchange {
         {
             answered.session = Some(Box::new((name, value)));
         }
-        self.respond(answered, until, client_upgrade)
+        self.respond(answered, until, idle, client_upgrade)
     }
 
     /// The request's body, in the form that the rule needs, what of it has come, and the mirrors on their way.
@@ -342,6 +344,7 @@ impl Exchange {
         &mut self,
         answered: Answered,
         until: Option<Instant>,
+        idle: Deadline,
         client_upgrade: Option<OnUpgrade>,
     ) -> Result<Outcome, FailureReason> {
         let Answered { response, lease, until: attempt_until, session } = answered;
@@ -374,16 +377,18 @@ impl Exchange {
             };
         }
         self.lease = Some(lease);
-        let limit =
-            |until: Instant, reason| Limit { sleep: Box::pin(tokio::time::sleep_until(until)), reason };
-        let limit = match (until, attempt_until) {
+        let until = match (until, attempt_until) {
             (Some(request), Some(attempt)) if attempt < request => {
-                Some(limit(attempt, FailureReason::BackendTimeout))
+                Some((attempt, FailureReason::BackendTimeout))
             }
-            (Some(request), _) => Some(limit(request, FailureReason::RequestTimeout)),
-            (None, Some(attempt)) => Some(limit(attempt, FailureReason::BackendTimeout)),
+            (Some(request), _) => Some((request, FailureReason::RequestTimeout)),
+            (None, Some(attempt)) => Some((attempt, FailureReason::BackendTimeout)),
             (None, None) => None,
         };
+        let watch = Watch::new(&self.connection.worker, idle, self.received.clone(), until.clone());
+        self.watch = Some(watch);
+        let limit =
+            until.map(|(until, reason)| Limit { sleep: Box::pin(tokio::time::sleep_until(until)), reason });
         Ok(Outcome::Backend(Response::from_parts(parts, body), limit))
     }
 }

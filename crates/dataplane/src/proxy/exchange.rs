@@ -13,6 +13,7 @@ use super::{
     authorize::ResponseFields,
     grpc::Dialect,
     request_body::{ClientSource, Received},
+    watch::Watch,
 };
 use crate::{
     downstream::ClientConnection,
@@ -20,7 +21,7 @@ use crate::{
     metrics::RequestSeries,
     routing::WorkerRule,
     upstream::{Lease, UpstreamBackend, is_upstream},
-    worker::{ListenerView, clock::Deadline},
+    worker::ListenerView,
 };
 
 /// An exchange with a client. Ends when it is dropped: then it is logged and counted.
@@ -47,8 +48,8 @@ pub(crate) struct Exchange {
     pub bytes_out: u64,
     /// The connection to the backend, while the response comes from it.
     pub lease: Option<Lease>,
-    /// When the response stands still for too long.
-    pub idle: Option<Deadline>,
+    /// How long the response may take, while it comes from a backend.
+    pub watch: Option<Rc<Watch>>,
     /// What authorization services want the response to have.
     pub response_fields: Option<Box<ResponseFields>>,
 }
@@ -89,7 +90,7 @@ impl Exchange {
             received: None,
             bytes_out: 0,
             lease: None,
-            idle: None,
+            watch: None,
             response_fields: None,
             connection,
         }

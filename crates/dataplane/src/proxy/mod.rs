@@ -15,6 +15,7 @@ mod retry;
 mod session;
 mod token;
 mod tunnel;
+mod watch;
 
 pub(crate) use answer::{answer, unanswered};
 pub(crate) use request_body::RequestBody;

@@ -19,6 +19,7 @@ use super::{mirror::MirrorBody, replay::Replay};
 use crate::{
     Limits,
     hygiene::{self, HeaderLimits},
+    worker::clock,
 };
 
 /// A request's body.
@@ -146,6 +147,8 @@ pub(crate) struct ClientBody {
 pub(crate) struct Received {
     /// How much has come.
     pub bytes: Cell<u64>,
+    /// When some of it came last, in the worker's time.
+    pub moved: Cell<u64>,
     given_up: Cell<bool>,
     reader: RefCell<Option<Waker>>,
 }
@@ -195,6 +198,7 @@ impl ClientBody {
         };
         let Some(frame) = frame else { return Poll::Ready(None) };
         let mut frame = frame?;
+        self.received.moved.set(clock::now());
         if let Some(data) = frame.data_ref() {
             let bytes = self.received.bytes.get() + data.len() as u64;
             self.received.bytes.set(bytes);

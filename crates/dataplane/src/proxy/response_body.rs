@@ -16,10 +16,7 @@ use super::{
     exchange::Exchange,
     grpc::{self, Dialect},
 };
-use crate::{
-    hygiene,
-    worker::clock::{self, millis},
-};
+use crate::hygiene;
 
 /// A response's body, with the exchange it ends.
 pub(crate) struct ResponseBody {
@@ -107,8 +104,7 @@ impl ResponseBody {
         {
             return Some(limit.reason.clone());
         }
-        let idle = self.exchange.as_ref()?.idle.as_ref()?;
-        idle.poll(cx).then_some(FailureReason::BackendTimeout)
+        self.exchange.as_ref()?.watch.as_ref()?.over(cx)
     }
 }
 
@@ -145,9 +141,8 @@ impl Body for ResponseBody {
                     }
                 } else if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut this.exchange) {
                     exchange.bytes_out += data.len() as u64;
-                    if let Some(idle) = &exchange.idle {
-                        let limit = exchange.connection.worker.limits.stream_idle_timeout;
-                        idle.set(clock::now() + millis(limit));
+                    if let Some(watch) = &exchange.watch {
+                        watch.moved();
                     }
                 }
                 if ended {

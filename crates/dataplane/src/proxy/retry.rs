@@ -6,7 +6,6 @@
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
-    rc::Rc,
     task::Poll,
     time::Duration,
 };
@@ -21,10 +20,10 @@ use super::{
     exchange::Trace,
     grpc,
     outgoing::Outgoing,
+    request_body::Received,
 };
 use crate::{
     upstream::Lease,
-    wire::Activity,
     worker::clock::{self, Deadline},
 };
 
@@ -113,10 +112,13 @@ fn may_pass(reason: &FailureReason) -> bool {
     )
 }
 
-/// The limit on standing still: neither the client's body nor a response comes.
+/// The limit on standing still: neither the client's body nor a response comes. What other requests on the client's
+/// connection do is no movement.
 pub(super) struct Idle<'a> {
     pub deadline: &'a Deadline,
-    pub client: &'a Rc<crate::downstream::ClientConnection>,
+    /// In the clock's unit.
+    pub limit: u64,
+    pub received: Option<&'a Received>,
 }
 
 impl Idle<'_> {
@@ -124,9 +126,8 @@ impl Idle<'_> {
         &self,
         mut attempt: Pin<&mut impl Future<Output = Result<T, FailureReason>>>,
     ) -> Result<T, FailureReason> {
-        let limit = clock::millis(self.client.worker.limits.stream_idle_timeout);
-        let activity: &Activity = &self.client.activity;
-        self.deadline.set(clock::now() + limit);
+        let begun = clock::now();
+        self.deadline.set(begun + self.limit);
         poll_fn(|cx| {
             if let Poll::Ready(result) = attempt.as_mut().poll(cx) {
                 return Poll::Ready(result);
@@ -135,11 +136,12 @@ impl Idle<'_> {
                 if !self.deadline.poll(cx) {
                     return Poll::Pending;
                 }
-                let moved = activity.last() + limit;
-                if moved <= clock::now() {
+                let received = self.received.map_or(0, |received| received.moved.get());
+                let over = begun.max(received) + self.limit;
+                if over <= clock::now() {
                     return Poll::Ready(Err(FailureReason::BackendTimeout));
                 }
-                self.deadline.set(moved);
+                self.deadline.set(over);
             }
         })
         .await
