@@ -45,7 +45,7 @@ pub enum FailureReason {
     HeadersTooLarge,
     /// The request's body is over the limits: 413.
     BodyTooLarge,
-    /// The client took too long to send its request: 408.
+    /// The client took too long to send its request: 408; or to take the response, which then is cut.
     ClientTimeout,
     /// The client went away.
     ClientClosed,

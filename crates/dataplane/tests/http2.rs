@@ -3,7 +3,13 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -287,4 +293,99 @@ async fn an_idle_connection_is_ended_and_a_busy_one_is_not() {
     tokio::time::sleep(Duration::from_millis(1200)).await;
     assert!(busy.is_closed());
     assert_eq!(proxy.metric("lasthop_connections{side=\"downstream\"}"), 0.0);
+}
+
+/// A backend whose responses have no end, and how many of them it was told to stop.
+async fn endless(http2: bool) -> (backend::Backend, Arc<AtomicUsize>) {
+    struct Stopped(Arc<AtomicUsize>);
+    impl Drop for Stopped {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+    let stopped = Arc::new(AtomicUsize::new(0));
+    let noted = stopped.clone();
+    let backend = backend::serve(http2, move |request: Request<Incoming>| {
+        let stopped = Stopped(noted.clone());
+        async move {
+            if request.uri().path() == "/none" {
+                return Response::new(backend::full(""));
+            }
+            let chunks = futures_util::stream::unfold(stopped, |stopped| async {
+                Some((Ok(Frame::data(Bytes::from(vec![0; 16 * 1024]))), stopped))
+            });
+            Response::new(BodyExt::boxed(StreamBody::new(chunks)))
+        }
+    })
+    .await;
+    (backend, stopped)
+}
+
+/// A client that takes heads and no bodies, and pings all the time.
+async fn unwilling(port: u16) -> h2::client::SendRequest<Bytes> {
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(0);
+    let (sender, mut connection) = builder.handshake(client::connect(port).await).await.unwrap();
+    let mut pings = connection.ping_pong().unwrap();
+    tokio::spawn(async move { drop(connection.await) });
+    tokio::spawn(async move {
+        while pings.ping(h2::Ping::opaque()).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    sender
+}
+
+/// Nothing asks for a response's body while the client grants it no room; the time limits hold all the same.
+#[tokio::test]
+async fn a_client_that_does_not_read_holds_no_backend() {
+    let limit = Some(Duration::from_millis(500));
+    let none = Timeouts::default();
+    for (http2, timeouts, reason) in [
+        (true, Timeouts { request: limit, ..none }, "RequestTimeout"),
+        (false, Timeouts { backend_request: limit, ..none }, "BackendTimeout"),
+        (true, none, "ClientTimeout"),
+        (false, none, "ClientTimeout"),
+    ] {
+        let (backend, stopped) = endless(http2).await;
+        let limits =
+            lasthop_dataplane::Limits { stream_idle_timeout: Duration::from_secs(1), ..Default::default() };
+        let proxy = Proxy::with(1, limits, |snapshot| {
+            let plaintext = BackendTls::Plaintext(PlaintextReason::NoPolicy);
+            let protocol = if http2 { AppProtocol::H2c } else { AppProtocol::Unspecified };
+            put_backend_with(snapshot, "app", protocol, plaintext, &[backend.address]);
+            let mut rule = rule("app", "/", &["app"]);
+            rule.timeouts = timeouts;
+            put_rule(snapshot, rule);
+        })
+        .await;
+        let mut sender = unwilling(proxy.port).await;
+        let get = |path: &str| Request::get(format!("http://a{path}")).body(()).unwrap();
+        let mut responses = Vec::new();
+        for _ in 0..5 {
+            responses.push(sender.send_request(get("/"), true).unwrap().0.await.unwrap());
+        }
+        for record in proxy.wait_records(5).await {
+            assert_eq!((record.status, record.reason), (200, Some(reason)), "{http2}");
+        }
+        for response in responses {
+            let end = tokio::time::timeout(Duration::from_secs(5), response.into_body().data()).await;
+            assert!(matches!(end, Ok(Some(Err(error))) if error.is_reset()), "{reason}: the stream is reset");
+        }
+        for _ in 0..100 {
+            if stopped.load(SeqCst) == 5 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(stopped.load(SeqCst), 5, "{reason} from a backend of HTTP/2: {http2}");
+        // The connection goes on.
+        let answer = sender.send_request(get("/none"), true).unwrap().0.await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let side = if reason == "ClientTimeout" { "downstream" } else { "upstream" };
+        let text = proxy.metrics();
+        let counted = |line: &str| line.contains(&format!("reason=\"{reason}\"}} 5"));
+        let of_side = |line: &&str| line.starts_with(&format!("lasthop_{side}_failures_total"));
+        assert!(text.lines().filter(of_side).any(counted), "{text}");
+    }
 }

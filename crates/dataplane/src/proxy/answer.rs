@@ -386,6 +386,9 @@ impl Exchange {
             (None, None) => None,
         };
         let watch = Watch::new(&self.connection.worker, idle, self.received.clone(), until.clone());
+        if self.is_http2() {
+            watch.begin();
+        }
         self.watch = Some(watch);
         let limit =
             until.map(|(until, reason)| Limit { sleep: Box::pin(tokio::time::sleep_until(until)), reason });

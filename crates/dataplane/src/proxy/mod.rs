@@ -21,6 +21,7 @@ pub(crate) use answer::{answer, unanswered};
 pub(crate) use request_body::RequestBody;
 pub(crate) use session::{BackendIdentity, Sessions, identity};
 pub(crate) use token::BearerTokens;
+pub(crate) use watch::Watched;
 
 #[cfg(test)]
 mod tests {

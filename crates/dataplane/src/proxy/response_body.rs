@@ -186,7 +186,9 @@ impl Drop for ResponseBody {
         if self.is_end_stream() || matches!(self.source, Source::Own(_)) {
             self.complete();
         } else {
-            self.cut(FailureReason::ClientClosed);
+            let watch = self.exchange.as_ref().and_then(|exchange| exchange.watch.as_ref());
+            let reason = watch.and_then(|watch| watch.given_up());
+            self.cut(reason.unwrap_or(FailureReason::ClientClosed));
         }
     }
 }

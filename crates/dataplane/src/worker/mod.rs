@@ -31,7 +31,7 @@ pub(crate) use view::{ListenerView, PortKey, PortTls, View};
 use crate::{
     Limits, NativeOptions,
     metrics::{Metrics, RequestCounters, WorkerCounters},
-    proxy::{BearerTokens, Sessions},
+    proxy::{BearerTokens, Sessions, Watched},
     upstream::{Endpoint, UpstreamBackend},
 };
 use clock::Deadlines;
@@ -114,7 +114,7 @@ pub(crate) enum Command {
     Stop,
 }
 
-/// Spawns on the thread it is used on.
+/// Spawns the streams of clients' HTTP/2 connections on the thread it is used on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LocalExecutor;
 
@@ -123,7 +123,7 @@ where
     F: Future<Output = ()> + 'static,
 {
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+        tokio::task::spawn_local(Watched::new(future));
     }
 }
 
