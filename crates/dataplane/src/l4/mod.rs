@@ -19,4 +19,4 @@ pub(crate) use by_name::{ByName, Mode};
 pub(crate) use front::{Arrival, PortFront, Speaks, serve};
 pub(crate) use proxy_protocol::header as proxy_header;
 pub(crate) use rules::L4Rules;
-pub(crate) use udp::{DatagramSocket, receive};
+pub(crate) use udp::{DatagramSocket, Receivers, receive};

@@ -30,6 +30,7 @@ pub(crate) use view::{ListenerView, PortKey, PortTls, View};
 
 use crate::{
     Limits, NativeOptions,
+    l4::Receivers,
     metrics::{Metrics, RequestCounters, WorkerCounters},
     proxy::{BearerTokens, Sessions, Watched},
     upstream::{Endpoint, UpstreamBackend},
@@ -63,6 +64,8 @@ pub(crate) struct Worker {
     pub updates: Cell<u64>,
     /// UDP sessions.
     pub udp_sessions: Cell<usize>,
+    /// The sockets that those belong to.
+    pub udp_receivers: Receivers,
     /// How often listeners changed.
     pub listener_updates: Cell<u64>,
     /// No new requests are taken.
@@ -172,6 +175,7 @@ impl Worker {
             open: Cell::new(0),
             updates: Cell::new(0),
             udp_sessions: Cell::new(0),
+            udp_receivers: Receivers::default(),
             listener_updates: Cell::new(0),
             draining: Cell::new(false),
             http1_server,

@@ -306,6 +306,47 @@ async fn clients_that_nobody_answers_are_refused_at_the_bound_for_a_moment() {
     assert!(proxy.metric(OPEN) <= 64.0, "{}", proxy.metric(OPEN));
 }
 
+/// Of a listener that is flooded by clients who insist, none is ever idle enough to go.
+#[tokio::test]
+async fn a_flood_of_one_listener_leaves_room_for_clients_of_another() {
+    let backend = answering("a:").await;
+    let mute = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let limits = Limits { udp_sessions: 32, ..Limits::default() };
+    let mut proxy = relaying(1, limits, &[("app", 1, &[mute.local_addr().unwrap()])]).await;
+    let other = free_udp_port();
+    proxy
+        .change(|snapshot| {
+            put_listener(snapshot, udp("other", other));
+            put_backend(snapshot, "two", &[backend.address]);
+            put_l4_rule(snapshot, l4_rule(RouteKind::UDPRoute, "two", "other", &[], &[("two", 1)]));
+        })
+        .await;
+    let sockets: Vec<_> = (0..64).map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+    let flood = || {
+        for socket in sockets.iter().cycle().take(sockets.len() * 3) {
+            socket.send_to(b"flood", (Ipv4Addr::LOCALHOST, proxy.port)).unwrap();
+        }
+    };
+    flood();
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(proxy.metric(OPEN), 32.0);
+    let served = async |client: &UdpSocket| ask(client, b"hi").await.as_deref() == Some(&b"a:hi"[..]);
+    let mut regulars = Vec::new();
+    for number in 0..8 {
+        let regular = client(HERE, other).await;
+        assert!(served(&regular).await && served(&regular).await, "client {number}");
+        regulars.push(regular);
+        flood();
+    }
+    // The flood does not take back what they have.
+    let total = "lasthop_l4_listener_connections_total{listener=\"default/gw/other\"}";
+    for regular in &regulars {
+        assert!(served(regular).await);
+        flood();
+    }
+    assert_eq!((proxy.metric(total), proxy.metric(OPEN)), (8.0, 24.0));
+}
+
 #[tokio::test]
 async fn nothing_is_lost_while_the_configuration_changes() {
     let backends = [answering("a").await, answering("b").await];

@@ -9,7 +9,7 @@ mod session;
 mod sessions;
 mod socket;
 
-pub(crate) use receive::receive;
+pub(crate) use receive::{Receivers, receive};
 pub(crate) use socket::DatagramSocket;
 
 /// The longest datagram there can be, in bytes, and one more.

@@ -4,7 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     net::SocketAddr,
-    rc::Rc,
+    rc::{Rc, Weak},
     time::Duration,
 };
 
@@ -26,7 +26,7 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A listening socket and its sessions.
-pub(super) struct Receiver {
+pub(crate) struct Receiver {
     pub worker: Rc<Worker>,
     /// The address it was asked for.
     address: SocketAddr,
@@ -62,6 +62,25 @@ impl Receiver {
     }
 }
 
+/// The listening sockets of a worker. They share its places for sessions.
+#[derive(Default)]
+pub(crate) struct Receivers(RefCell<Vec<Weak<Receiver>>>);
+
+impl Receivers {
+    fn add(&self, receiver: &Rc<Receiver>) {
+        let mut all = self.0.borrow_mut();
+        all.retain(|receiver| receiver.strong_count() > 0);
+        all.push(Rc::downgrade(receiver));
+    }
+
+    /// The one with the most sessions, and how many sockets there are.
+    fn fullest(&self) -> (Option<Rc<Receiver>>, usize) {
+        let all = self.0.borrow();
+        let there = || all.iter().filter_map(Weak::upgrade);
+        (there().max_by_key(|receiver| receiver.sessions.borrow().count()), there().count())
+    }
+}
+
 /// Receives until the task is ended; then the socket is closed and its sessions end.
 pub(crate) async fn receive(worker: Rc<Worker>, socket: DatagramSocket, address: SocketAddr) {
     struct Closed(Rc<Receiver>);
@@ -81,6 +100,7 @@ pub(crate) async fn receive(worker: Rc<Worker>, socket: DatagramSocket, address:
         logged: Cell::new(u64::MAX),
     }));
     let receiver = &receiver.0;
+    receiver.worker.udp_receivers.add(receiver);
     loop {
         let received = poll_fn(|cx| {
             DATAGRAM.with_borrow_mut(|buffer| {
@@ -152,11 +172,20 @@ fn begin(receiver: &Rc<Receiver>, key: ClientKey, listener: Rc<ListenerView>, da
     }
 }
 
-/// A place for one more session; one that idles may have to go for it.
-fn place(receiver: &Receiver) -> Option<Place> {
-    Place::take(&receiver.worker).or_else(|| {
-        let idle = receiver.sessions.borrow_mut().take_idle()?;
-        idle.end(None);
-        Place::take(&receiver.worker)
+/// A place for one more session; another one may have to go for it. One that idles, of the socket that has the most: it is
+/// most likely the one that is flooded. A socket with less than its due gets a place in any case.
+fn place(receiver: &Rc<Receiver>) -> Option<Place> {
+    let worker = &receiver.worker;
+    Place::take(worker).or_else(|| {
+        let (fullest, sockets) = worker.udp_receivers.fullest();
+        let fullest = fullest.as_ref().unwrap_or(receiver);
+        let idle = |of: &Receiver| of.sessions.borrow_mut().take_idle();
+        let due = Place::most(worker) / (2 * sockets.max(1));
+        let short = || receiver.sessions.borrow().count() < due;
+        let goes = idle(fullest)
+            .or_else(|| idle(receiver))
+            .or_else(|| short().then(|| fullest.sessions.borrow_mut().take_any())?)?;
+        goes.end(None);
+        Place::take(worker)
     })
 }

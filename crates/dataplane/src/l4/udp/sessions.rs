@@ -51,7 +51,6 @@ impl Sessions {
     /// Takes out one that may make room: of a few, the one that idles for longest of those that may go. Who asked once and
     /// was answered may go at once; a flood finds no room among clients that are being served.
     pub(super) fn take_idle(&mut self) -> Option<Rc<UdpSession>> {
-        let some = || self.all.get(fastrand::usize(..self.all.len().max(1)));
         let may_go = |session: &&Rc<UdpSession>| {
             let wait = match (session.asked_once(), session.was_answered()) {
                 (true, true) => 0,
@@ -60,10 +59,25 @@ impl Sessions {
             };
             session.last() + wait <= clock::now()
         };
+        self.take_idlest(may_go)
+    }
+
+    /// Takes out the one of a few that idles for longest, if only for a moment.
+    pub(super) fn take_any(&mut self) -> Option<Rc<UdpSession>> {
+        self.take_idlest(|_| true)
+    }
+
+    fn take_idlest(&mut self, may_go: impl Fn(&&Rc<UdpSession>) -> bool) -> Option<Rc<UdpSession>> {
+        let some = || self.all.get(fastrand::usize(..self.all.len().max(1)));
         let some = (0..LOOKS).filter_map(|_| some()).filter(may_go);
         let idlest = some.min_by_key(|session| session.last())?.clone();
         self.remove(&idlest);
         Some(idlest)
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.all.len()
     }
 
     /// Takes out all.
@@ -79,13 +93,17 @@ pub(super) struct Place(Rc<Worker>);
 impl Place {
     /// A place, if one is free.
     pub(super) fn take(worker: &Rc<Worker>) -> Option<Self> {
-        let most = (worker.limits.udp_sessions / worker.peers.len().max(1)).max(1);
-        if worker.udp_sessions.get() >= most {
+        if worker.udp_sessions.get() >= Self::most(worker) {
             return None;
         }
         add(&worker.udp_sessions);
         add(&worker.open);
         Some(Self(worker.clone()))
+    }
+
+    /// How many a worker has.
+    pub(super) fn most(worker: &Worker) -> usize {
+        (worker.limits.udp_sessions / worker.peers.len().max(1)).max(1)
     }
 }
 
