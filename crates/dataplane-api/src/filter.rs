@@ -138,7 +138,7 @@ pub struct ExternalAuth {
     pub target: BackendTarget,
     /// How it is asked.
     pub protocol: AuthProtocol,
-    /// How much of a body's beginning is shown to it, in bytes; 0 shows none.
+    /// The longest body that is shown to it, in bytes; a longer one is refused. 0 shows none.
     pub body_bytes: u32,
 }
 

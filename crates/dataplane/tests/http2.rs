@@ -389,3 +389,29 @@ async fn a_client_that_does_not_read_holds_no_backend() {
         assert!(text.lines().filter(of_side).any(counted), "{text}");
     }
 }
+
+/// As long as it takes something, however little, and whatever else is buffered for it.
+#[tokio::test]
+async fn a_client_that_reads_slowly_is_served() {
+    let (backend, stopped) = endless(true).await;
+    let limits =
+        lasthop_dataplane::Limits { stream_idle_timeout: Duration::from_secs(1), ..Default::default() };
+    let proxy = Proxy::with(1, limits, |snapshot| {
+        let plaintext = BackendTls::Plaintext(PlaintextReason::NoPolicy);
+        put_backend_with(snapshot, "app", AppProtocol::H2c, plaintext, &[backend.address]);
+        put_rule(snapshot, rule("app", "/", &["app"]));
+    })
+    .await;
+    let (mut sender, connection) = h2::client::handshake(client::connect(proxy.port).await).await.unwrap();
+    tokio::spawn(async move { drop(connection.await) });
+    let request = Request::get("http://a/").body(()).unwrap();
+    let mut body = sender.send_request(request, true).unwrap().0.await.unwrap().into_body();
+    let (mut taken, begun) = (0, std::time::Instant::now());
+    while begun.elapsed() < Duration::from_secs(4) {
+        let data = tokio::time::timeout(Duration::from_secs(5), body.data()).await.unwrap().unwrap().unwrap();
+        taken += data.len();
+        body.flow_control().release_capacity(data.len()).unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(taken > 100_000 && stopped.load(SeqCst) == 0, "{taken} {:?}", proxy.records());
+}
