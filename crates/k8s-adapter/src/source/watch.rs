@@ -232,3 +232,48 @@ pub(crate) fn api(client: &Client, resource: &ApiResource, namespace: &str) -> A
         Api::namespaced_with(client.clone(), namespace, resource)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    };
+
+    use serde_json::json;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::{played, source::watched::everything};
+
+    #[tokio::test]
+    async fn what_may_be_read_again_is_listed_again() {
+        // The watch that follows the list is forbidden, once.
+        let watches = Arc::new(AtomicU32::new(0));
+        let client = played::client(move |request| {
+            let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+            let is_first = is_watch && watches.fetch_add(1, Ordering::SeqCst) == 0;
+            async move {
+                let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403,
+                    "message": "not you", "reason": "Forbidden"});
+                let list = json!({"kind": "ServiceList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"},
+                    "items": []});
+                match (is_watch, is_first) {
+                    (true, true) => played::answer(403, &status),
+                    (true, false) => std::future::pending().await,
+                    (false, _) => played::answer(200, &list),
+                }
+            }
+        });
+        let services =
+            everything("us").into_iter().find(|watched| watched.to_string() == "services").unwrap();
+        let (sender, mut messages) = mpsc::channel(8);
+        let following = tokio::spawn(follow(client, 0, services, sender));
+        let mut next = async || timeout(2 * AGAIN, messages.recv()).await.unwrap().unwrap().seen;
+        assert!(matches!(next().await, Seen::All(_)));
+        assert!(matches!(next().await, Seen::Trouble(Trouble::Forbidden(_))));
+        // A stream that went on would say nothing until something changes.
+        assert!(matches!(next().await, Seen::All(_)));
+        following.abort();
+    }
+}
