@@ -1,9 +1,15 @@
 //! The admin endpoint: what the process knows about itself, over plain HTTP/1.1 on the loopback. It can be read, and
-//! nothing can be changed through it.
+//! nothing can be changed through it. Where it listens elsewhere, for probes and metrics, strangers get only these.
 
 mod pages;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -13,7 +19,9 @@ use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use crate::{metrics::Metrics, state::State};
 
 /// Connections at once. Beyond it, new ones wait in the kernel's queue.
-const CONNECTIONS: usize = 32;
+const CONNECTIONS: usize = 64;
+/// Of one address, so that nobody alone keeps probes from being answered.
+const OF_ONE: usize = 8;
 /// For the request's head.
 const HEAD: Duration = Duration::from_secs(5);
 /// For a connection as a whole, idle or not.
@@ -55,7 +63,7 @@ impl Admin {
         let listener =
             TcpListener::bind(address).await.map_err(|reason| AdminError::Bind { address, reason })?;
         if !address.ip().is_loopback() {
-            tracing::warn!(%address, "the admin endpoint can be read from other machines");
+            tracing::info!(%address, "health and metrics can be read from other machines");
         }
         Ok(Self { listener, pages: pages::Pages::new(state, metrics) })
     }
@@ -78,10 +86,11 @@ impl Admin {
     pub async fn serve(self) {
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
         let pages = Arc::new(self.pages);
+        let callers = Arc::new(Callers::default());
         loop {
             let Ok(slot) = slots.clone().acquire_owned().await else { return };
-            let stream = match self.listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match self.listener.accept().await {
+                Ok((stream, peer)) => (stream, peer.ip().to_canonical()),
                 Err(error) => {
                     // Out of descriptors, most likely: trying again at once would only burn the processor.
                     tracing::debug!(%error, "the admin endpoint could not accept a connection");
@@ -89,11 +98,14 @@ impl Admin {
                     continue;
                 }
             };
+            let Some(caller) = Caller::come(&callers, peer) else { continue };
+            let own = stream.local_addr().is_ok_and(|own| own.ip().to_canonical() == peer);
+            let is_here = own || peer.is_loopback();
             let pages = pages.clone();
             tokio::spawn(async move {
                 let answer = service_fn(move |request: Request<Incoming>| {
                     let pages = pages.clone();
-                    async move { Ok::<_, std::convert::Infallible>(pages.answer(&request).await) }
+                    async move { Ok::<_, std::convert::Infallible>(pages.answer(&request, is_here).await) }
                 });
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
@@ -102,8 +114,42 @@ impl Admin {
                     .serve_connection(TokioIo::new(stream), answer);
                 // Whatever goes wrong, it is the reader's own.
                 let _ = timeout(CONNECTION, connection).await;
-                drop(slot);
+                drop((caller, slot));
             });
+        }
+    }
+}
+
+/// How many connections each address has.
+type Callers = Mutex<HashMap<IpAddr, usize>>;
+
+/// One connection among those of its address.
+struct Caller {
+    callers: Arc<Callers>,
+    address: IpAddr,
+}
+
+impl Caller {
+    /// `None` for one too many.
+    fn come(callers: &Arc<Callers>, address: IpAddr) -> Option<Self> {
+        let mut all = callers.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = all.entry(address).or_default();
+        if *count >= OF_ONE {
+            return None;
+        }
+        *count += 1;
+        Some(Self { callers: callers.clone(), address })
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        let mut all = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = all.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.address);
+            }
         }
     }
 }

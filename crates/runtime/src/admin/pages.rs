@@ -23,6 +23,10 @@ const INDEX: &str = "\
 /status    the conditions of all objects and the problems of the source, as JSON
 ";
 
+const ONLY_HERE: &str = "\
+this page is shown on the machine itself, or in the pod; from elsewhere by `kubectl port-forward` or `ssh -L`
+";
+
 const TEXT: &str = "text/plain; charset=utf-8";
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const JSON: &str = "application/json";
@@ -44,13 +48,19 @@ impl Pages {
         Self { state, metrics, endpoints: None, large: Semaphore::new(1) }
     }
 
-    pub(super) async fn answer<B>(&self, request: &Request<B>) -> Answer {
+    /// `is_here`: who asks is on this machine, or in this pod.
+    pub(super) async fn answer<B>(&self, request: &Request<B>, is_here: bool) -> Answer {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             let mut answer = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET is answered here\n");
             answer.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
             return answer;
         }
-        match request.uri().path() {
+        let path = request.uri().path();
+        // They name hosts, backends and policies of everybody.
+        if !is_here && ["/snapshot", "/endpoints", "/status"].contains(&path) {
+            return page(StatusCode::FORBIDDEN, TEXT, ONLY_HERE);
+        }
+        match path {
             "/" => page(StatusCode::OK, TEXT, INDEX),
             "/healthz" => page(StatusCode::OK, TEXT, "ok\n"),
             "/readyz" => self.ready(),

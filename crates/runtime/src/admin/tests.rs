@@ -123,3 +123,33 @@ async fn a_port_in_use_is_a_clear_error() {
     assert!(error.contains(&format!("cannot listen on {address}: ")), "{error}");
     assert!(error.contains("choose another address with --admin"), "{error}");
 }
+
+#[tokio::test]
+async fn strangers_see_health_and_metrics_alone() {
+    let state = Arc::new(State::new("lasthop.dev/gateway"));
+    let pages = pages::Pages::new(state, Metrics::new().unwrap());
+    let status = async |path: &str, is_here: bool| {
+        let request = Request::builder().uri(path).body(()).unwrap();
+        pages.answer(&request, is_here).await.status().as_u16()
+    };
+    for path in ["/snapshot", "/status", "/endpoints"] {
+        assert_eq!((status(path, true).await, status(path, false).await), (200, 403), "{path}");
+    }
+    for path in ["/", "/healthz", "/metrics"] {
+        assert_eq!(status(path, false).await, 200, "{path}");
+    }
+    assert_eq!(status("/readyz", false).await, 503);
+}
+
+#[test]
+fn nobody_alone_takes_all_connections() {
+    let callers = Arc::new(Callers::default());
+    let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse::<IpAddr>().unwrap());
+    let mut held: Vec<Caller> = (0..OF_ONE).map(|_| Caller::come(&callers, one).unwrap()).collect();
+    assert!(Caller::come(&callers, one).is_none());
+    assert!(Caller::come(&callers, other).is_some(), "others are let in");
+    held.pop();
+    assert!(Caller::come(&callers, one).is_some());
+    held.clear();
+    assert!(callers.lock().unwrap().is_empty());
+}
