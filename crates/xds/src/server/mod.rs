@@ -2,6 +2,7 @@
 
 mod accept;
 mod entry;
+mod seldom;
 mod session;
 mod shelf;
 mod verdict;
@@ -10,7 +11,7 @@ mod world;
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -21,6 +22,7 @@ use tokio::{
 };
 
 use crate::{Authenticator, ServerMetrics, ServingTls};
+use seldom::Seldom;
 use world::{Prepared, World};
 
 /// What the server needs to know.
@@ -82,6 +84,8 @@ struct Shared {
     synced: watch::Sender<bool>,
     /// Something may have to be said.
     news: Notify,
+    /// Proxies, or strangers, that are turned away.
+    turned_away: Seldom,
 }
 
 impl Server {
@@ -93,6 +97,7 @@ impl Server {
                 world: Mutex::default(),
                 synced: watch::Sender::new(false),
                 news: Notify::new(),
+                turned_away: Seldom::default(),
             }),
         }
     }
@@ -118,6 +123,13 @@ impl Server {
 }
 
 impl Shared {
+    /// Says why somebody is turned away. Whoever reaches the port can bring it about, so not every time.
+    fn turn_away(&self, why: &dyn fmt::Display) {
+        if let Some(left_out) = self.turned_away.turn(Instant::now()) {
+            tracing::warn!(left_out, "a proxy is turned away: {why}");
+        }
+    }
+
     fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -33,11 +33,11 @@ pub(super) async fn authenticate(shared: &Shared, metadata: &MetadataMap) -> Res
     let token = metadata.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let Some(token) = token else {
         metrics.deny(Denial::NoToken);
-        tracing::warn!("a proxy showed no token and is turned away");
+        shared.turn_away(&"no token was shown");
         return Err(Status::unauthenticated("no token was shown (authorization: Bearer)"));
     };
     authenticator.authenticate(token).await.map_err(|error| {
-        tracing::warn!(%error, "a proxy is turned away");
+        shared.turn_away(&error);
         match error {
             AuthenticationError::Refused(_) => {
                 metrics.deny(Denial::Token);
@@ -116,7 +116,7 @@ impl<'a> Session<'a> {
             .map_err(|error| Status::invalid_argument(format!("node.cluster names no Gateway: {error}")))?;
         if (shared.options.account_of)(&gateway) != *account {
             shared.options.metrics.deny(Denial::Account);
-            tracing::warn!(%account, %gateway, "a proxy with another account asked for a Gateway and is turned away");
+            shared.turn_away(&format_args!("the account {account} is not the one of Gateway {gateway}"));
             return Err(Status::permission_denied(format!(
                 "service account {account} is not the one of the proxies of Gateway {gateway}"
             )));
