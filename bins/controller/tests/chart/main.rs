@@ -218,6 +218,7 @@ fn what_the_chart_does_not_know_is_refused() {
         ("image.digest=\"latest\"", "digest"),
         ("settings={\"proxy-image\": \"x\"}", "settings.proxy-image"),
         ("settings={\"identity\": \"x\"}", "settings.identity"),
+        ("settings={\"link\": \"0.0.0.0:9\"}", "settings.link"),
         ("settings={\"Log_Level\": \"x\"}", "Log_Level"),
     ] {
         let Some(why) = refusal(&[value]) else { return };
