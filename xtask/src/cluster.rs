@@ -4,7 +4,7 @@ pub(crate) mod addresses;
 pub(crate) mod images;
 pub(crate) mod kubectl;
 pub(crate) mod layout;
-mod leftovers;
+pub(crate) mod leftovers;
 mod node;
 mod objects;
 mod pki;

@@ -2,6 +2,7 @@
 //! a user makes it.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -21,6 +22,8 @@ use crate::{
 pub(crate) const TARGET: &str = "cluster";
 /// The cluster's name.
 const NAME: &str = "tests";
+/// The name of the one beside it.
+const OTHER: &str = "tests-beside";
 
 /// All of them, counted with the tests.
 pub(crate) fn counted(tally: &mut Tally) -> Outcome {
@@ -30,10 +33,43 @@ pub(crate) fn counted(tally: &mut Tally) -> Outcome {
     let differential = validation::build()?;
     // What an interrupted run left is of another time.
     cluster::end(NAME)?;
+    cluster::end(OTHER)?;
+    let before = traces()?;
     cluster::up(&cluster::Up::for_suite(NAME, "1.7.0"))?;
     let outcome = on_cluster(&adapter, &differential, &installed, tally);
+    let crashed = another_crashes();
     let ended = cluster::end(NAME);
-    outcome.and(ended)
+    outcome.and(crashed).and(ended)?;
+    match traces()?.difference(&before).next() {
+        Some(trace) => Err(format!("the clusters have ended, and left {} behind", trace.display())),
+        None => Ok(()),
+    }
+}
+
+/// What clusters could leave on the machine; nothing where another one runs, whose it could be.
+fn traces() -> Result<BTreeSet<PathBuf>, String> {
+    Ok(if cluster::layout::all()?.is_empty() { cluster::leftovers::traces() } else { BTreeSet::new() })
+}
+
+/// A second cluster beside the first, which has a network of its own and ends all at once.
+fn another_crashes() -> Outcome {
+    cluster::up(&cluster::Up::for_suite(OTHER, "1.7.0"))?;
+    let (layout, space) = cluster::running(OTHER)?;
+    let [one, other] = [NAME, OTHER].map(|name| {
+        let (layout, space) = cluster::running(name)?;
+        cluster::kubectl(&layout, &space).run(&[
+            "get",
+            "namespace",
+            "kube-system",
+            "--output=jsonpath={.metadata.uid}",
+        ])
+    });
+    if one? == other? {
+        return Err("two clusters beside each other are the same".to_owned());
+    }
+    space.kill()?;
+    drop(layout);
+    cluster::end(OTHER)
 }
 
 fn on_cluster(adapter: &Path, differential: &Path, installed: &Path, tally: &mut Tally) -> Outcome {

@@ -1,6 +1,10 @@
-//! What outlives a cluster's namespaces: its folder, its control groups, and kernel settings the kubelet changes.
+//! What outlives a cluster's namespaces: its folder, its control groups, folders that the node's programs have fixed, and
+//! kernel settings the kubelet changes.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use super::layout::{Layout, all, cache, write};
 
@@ -13,6 +17,37 @@ const SETTINGS: [&str; 6] = [
     "kernel/keys/root_maxkeys",
     "kernel/keys/root_maxbytes",
 ];
+
+/// Folders that CNI and kubelet write to whatever they are told. In a cluster something else is in their place, so that they
+/// stay empty.
+pub(crate) const COVERED: [&str; 2] = ["/var/lib/cni", "/var/lib/kubelet"];
+
+/// What the node's programs could leave on the machine.
+const TRACES: [&str; 6] = [
+    "/opt/containerd",
+    "/usr/libexec/kubernetes",
+    "/run/containerd",
+    "/run/cni-addresses",
+    "/etc/cni/net.d",
+    "/var/run/netns",
+];
+
+/// What there is of it, with what is in it.
+pub(crate) fn traces() -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    let mut folders: Vec<PathBuf> = COVERED.iter().chain(&TRACES).map(PathBuf::from).collect();
+    folders.extend(hierarchies().into_iter().map(|tree| tree.join("k8s.io")));
+    while let Some(path) = folders.pop() {
+        if path.symlink_metadata().is_ok_and(|data| data.is_dir()) {
+            let entries = std::fs::read_dir(&path).into_iter().flatten().flatten();
+            folders.extend(entries.map(|entry| entry.path()));
+            found.insert(path);
+        } else if path.symlink_metadata().is_ok() {
+            found.insert(path);
+        }
+    }
+    found
+}
 
 /// Notes the machine's settings, unless another cluster has changed them already.
 pub(crate) fn note_settings() -> Result<(), String> {
@@ -38,7 +73,14 @@ pub(crate) fn remove(layout: &Layout) -> Result<(), String> {
     {
         return Err(format!("{}: {error}", layout.folder.display()));
     }
-    if all()?.is_empty() { restore_settings() } else { Ok(()) }
+    if !all()?.is_empty() {
+        return Ok(());
+    }
+    for folder in COVERED {
+        // Stays if somebody else has something in it.
+        let _ = std::fs::remove_dir(folder);
+    }
+    restore_settings()
 }
 
 fn restore_settings() -> Result<(), String> {

@@ -50,6 +50,9 @@ fn containerd_config(layout: &Layout) -> String {
 root = "{folder}/containerd"
 state = "/run/containerd"
 
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{folder}/opt"
+
 [grpc]
   address = "/run/containerd/containerd.sock"
 

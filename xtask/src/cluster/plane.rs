@@ -87,6 +87,7 @@ fn controller_manager_arguments(layout: &Layout) -> Vec<String> {
     vec![
         format!("--kubeconfig={}", kubeconfig(layout, "controller-manager").display()),
         "--leader-elect=false".into(),
+        format!("--flex-volume-plugin-dir={}", layout.folder.join("kubelet/volume-plugins").display()),
         "--bind-address=127.0.0.1".into(),
         "--use-service-account-credentials=true".into(),
         format!("--service-account-private-key-file={}", file("accounts.key")),

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::layout::Layout;
+use super::{layout::Layout, leftovers};
 use crate::processes::{output, show};
 
 /// The first process: does nothing but reap what is left to it.
@@ -47,8 +47,10 @@ impl Space {
     /// Mounts, addresses and routes.
     fn furnish(&self, layout: &Layout) -> Result<(), String> {
         let addresses = layout.addresses;
+        let covered = leftovers::COVERED.join(" ");
         let script = format!(
             "set -e
+            for folder in {covered}; do mkdir -p $folder; mount -t tmpfs -o mode=755 tmpfs $folder; done
             mount -t tmpfs -o mode=755 tmpfs /run
             mount --bind '{folder}/var-log' /var/log
             ip link set lo up
@@ -105,14 +107,20 @@ impl Space {
         processes().filter(|pid| own.is_some() && namespace(*pid) == own).count()
     }
 
+    /// Kills the first process, as a crash would, and waits for nothing.
+    pub(crate) fn kill(&self) -> Result<(), String> {
+        if !is_first(self.first, &self.mark) {
+            return Ok(());
+        }
+        let mut kill = Command::new("kill");
+        kill.args(["-KILL", &self.first.to_string()]);
+        checked(kill, "the first process")
+    }
+
     /// Ends the first process, and so all; waits until they are gone.
     pub(crate) fn end(self) -> Result<(), String> {
         let own = namespace(self.first);
-        if is_first(self.first, &self.mark) {
-            let mut kill = Command::new("kill");
-            kill.args(["-KILL", &self.first.to_string()]);
-            checked(kill, "the first process")?;
-        }
+        self.kill()?;
         // One whose program was stopped has stopped, too, and does not go on with it.
         let waiting = self.waiting();
         if !waiting.is_empty() {
