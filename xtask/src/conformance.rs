@@ -48,7 +48,7 @@ pub(crate) struct Options {
     /// Only this test
     #[arg(long, value_name = "NAME")]
     test: Option<String>,
-    /// The TLS stack of the proxies
+    /// The TLS stack of the proxies; with --installed, what they are said to have
     #[arg(long, value_enum, default_value_t = Dataplane::Rustls)]
     dataplane: Dataplane,
     /// Which binaries the images hold
@@ -288,6 +288,7 @@ fn install_and_run(
     if features.is_empty() {
         return Err(format!("GatewayClass {:?} publishes no supportedFeatures", options.gateway_class));
     }
+    install::check_stack(kubectl, options.dataplane)?;
     println!("conformance: GatewayClass {:?} supports {} features", options.gateway_class, features.len());
     let given = options.usable_address.clone().zip(options.unusable_address.clone());
     let addresses = given.or_else(|| {
@@ -322,6 +323,7 @@ fn install_and_run(
         profiles: &options.profiles(),
         single: options.test.as_deref(),
         version: options.suite.version(),
+        complete: ours.is_some(),
     });
     if objections.is_empty() { Ok(()) } else { Err(objections.join("\n  - ")) }
 }

@@ -71,7 +71,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         }
         let name = format!("{step:?}").to_lowercase();
         let makes_a_cluster = matches!(step, Step::Cluster | Step::Conformance);
-        if makes_a_cluster && !asked_for && std::env::var_os("CI").is_none_or(|ci| ci != "true") {
+        if makes_a_cluster && !asked_for && !in_ci() {
             println!("==> {name} LEFT OUT: it makes a cluster, as root; cargo xtask test --step {name}");
             continue;
         }
@@ -86,6 +86,11 @@ pub(crate) fn run(options: &Options) -> Outcome {
         println!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.ignored);
     }
     if failed.is_empty() { Ok(()) } else { Err(format!("these steps failed:\n  {}", failed.join("\n  "))) }
+}
+
+/// Where nothing may be left out.
+fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|ci| ci == "true")
 }
 
 fn timed(name: &str, step: impl FnOnce() -> Outcome) -> Outcome {
@@ -143,7 +148,11 @@ fn published_schemas(tally: &mut Tally) -> Outcome {
     let folder = match published_gateway_api() {
         Ok(folder) => folder,
         Err(sentence) => {
-            println!("unit: NO PUBLISHED CRDS: {sentence}; our schemas are not compared with them");
+            let said = format!("NO PUBLISHED CRDS: {sentence}; our schemas are not compared with them");
+            if in_ci() {
+                return Err(said);
+            }
+            println!("unit: {said}");
             return Ok(());
         }
     };

@@ -53,6 +53,10 @@ pub(crate) fn install(
     }
     let former = controller(kubectl)?;
     kubectl.apply(&manifests, "Lasthop's manifests")?;
+    if let (None, Some((namespace, name))) = (ours, controller(kubectl)?) {
+        // Our own images set it themselves.
+        kubectl.run(&[&["set", "env", &namespace, &name], options.dataplane.env()].concat())?;
+    }
     if let Some((namespace, name)) = former {
         // The image may have another content under its name: what runs is of the one before.
         kubectl.run(&["rollout", "restart", &namespace, &name])?;
@@ -142,6 +146,31 @@ fn controller(kubectl: &Kubectl<'_>) -> Result<Option<(String, String)>, String>
     Ok(names.next())
 }
 
+/// What runs must have the TLS stack that the report will name.
+pub(crate) fn check_stack(kubectl: &Kubectl<'_>, wanted: Dataplane) -> Result<(), String> {
+    let selector = "--selector=app.kubernetes.io/name=lasthop-controller";
+    let path = "--output=jsonpath={range .items[*]}{.metadata.namespace}/pods/{.metadata.name}{'\\n'}{end}";
+    let pods = kubectl.run(&["get", "pods", "--all-namespaces", selector, path])?;
+    let stacks = pods.lines().map(|pod| {
+        let metrics =
+            kubectl.run(&["get", "--raw", &format!("/api/v1/namespaces/{pod}:15021/proxy/metrics")])?;
+        stack(&metrics).ok_or_else(|| format!("{pod}: its metrics name no TLS stack"))
+    });
+    let stacks = stacks.collect::<Result<Vec<String>, String>>()?;
+    let wanted = wanted.stack();
+    if !stacks.is_empty() && stacks.iter().all(|stack| stack == wanted) {
+        return Ok(());
+    }
+    let found = if stacks.is_empty() { "no controller runs".to_owned() } else { stacks.join(", ") };
+    Err(format!("the proxies are to have the TLS stack {wanted}, but: {found}; see --dataplane"))
+}
+
+/// The TLS stack that a controller's metrics name.
+fn stack(metrics: &str) -> Option<String> {
+    let line = metrics.lines().find(|line| line.starts_with("lasthop_build_info{"))?;
+    Some(line.split_once("tls_backend=\"")?.1.split_once('"')?.0.to_owned())
+}
+
 /// Waits until the class is accepted, and gives the features it says it supports.
 pub(crate) fn wait_for_class(kubectl: &Kubectl<'_>, class: &str) -> Result<Vec<String>, String> {
     let name = format!("gatewayclass/{class}");
@@ -165,6 +194,14 @@ pub(crate) fn wait_for_class(kubectl: &Kubectl<'_>, class: &str) -> Result<Vec<S
 }
 
 impl Dataplane {
+    /// As the setting and the metrics name it.
+    fn stack(self) -> &'static str {
+        match self {
+            Self::Boring => "boringssl",
+            Self::Rustls => "rustls",
+        }
+    }
+
     /// What the images set: controller and proxies take it for the setting of their TLS stack.
     fn env(self) -> &'static [&'static str] {
         match self {
@@ -182,7 +219,14 @@ pub(crate) fn fresh(folder: &Path) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::image_names;
+    use super::{image_names, stack};
+
+    #[test]
+    fn finds_the_stack_in_the_metrics() {
+        let metrics = "# TYPE lasthop_build_info gauge\nlasthop_build_info{built_in=\"rustls, boringssl\",tls_backend=\"boringssl\"} 1\n";
+        assert_eq!(stack(metrics).as_deref(), Some("boringssl"));
+        assert_eq!(stack("up 1\n"), None);
+    }
 
     #[test]
     fn finds_images_wherever_manifests_name_them() {
