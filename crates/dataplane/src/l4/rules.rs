@@ -5,7 +5,7 @@ use std::{cmp::Ordering, rc::Rc, sync::Arc};
 use lasthop_dataplane_api::{BackendKey, BackendTarget, HostPattern, L4Rule, ListenerKey, RuleKey};
 
 use crate::{
-    routing::{HostMap, by_own, by_weight},
+    routing::{HostMap, Turns, by_own, by_weight},
     worker::QuickMap,
 };
 
@@ -22,6 +22,7 @@ pub(crate) struct RuleView {
     pub source: Arc<L4Rule>,
     /// The sum of the weights.
     total: u64,
+    turns: Turns,
 }
 
 /// A rule at one of its hosts.
@@ -38,9 +39,13 @@ impl RuleView {
         self.source.backends.iter().any(|backend| backend.weight > 0 && is_there(&backend.target))
     }
 
-    /// The target for a random number, by weight; `None` if no backend has a weight.
-    pub(crate) fn choose(&self, random: u32) -> Option<&BackendTarget> {
-        let chosen = by_weight(&self.source.backends, self.total, |backend| backend.weight, random);
+    /// The next target, by weight; `None` if no backend has a weight.
+    pub(crate) fn choose(&self) -> Option<&BackendTarget> {
+        self.for_number(self.turns.next())
+    }
+
+    fn for_number(&self, number: u32) -> Option<&BackendTarget> {
+        let chosen = by_weight(&self.source.backends, self.total, |backend| backend.weight, number);
         chosen.map(|backend| &backend.target)
     }
 }
@@ -53,7 +58,7 @@ impl L4Rules {
         }
         if let Some(source) = rule {
             let total = source.backends.iter().map(|backend| u64::from(backend.weight)).sum();
-            let rule = Rc::new(RuleView { source: source.clone(), total });
+            let rule = Rc::new(RuleView { source: source.clone(), total, turns: Turns::new() });
             self.attach(&rule);
             self.rules.insert(key.clone(), rule);
         }
@@ -179,7 +184,7 @@ mod tests {
         let shared = rule("shared", 0, &[], &[1, 0, 3]);
         rules.set(&shared.key, Some(&shared));
         let view = rules.find(&listener(), None).unwrap();
-        let share = |random| match view.choose(random) {
+        let share = |random| match view.for_number(random) {
             Some(BackendTarget::Invalid(invalid)) => invalid.reference.to_string(),
             _ => String::new(),
         };
@@ -190,6 +195,6 @@ mod tests {
         let none = rule("none", 0, &[], &[0]);
         rules.set(&none.key, Some(&none));
         rules.set(&shared.key, None);
-        assert!(rules.find(&listener(), None).unwrap().choose(7).is_none());
+        assert!(rules.find(&listener(), None).unwrap().choose().is_none());
     }
 }

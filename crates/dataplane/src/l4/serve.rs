@@ -77,7 +77,7 @@ pub(super) async fn serve(mut session: Session, rule: Option<Rc<RuleView>>, mut 
 /// The rule's choice.
 fn choose(session: &mut Session) -> Result<(), FailureReason> {
     let rule = session.rule.as_ref().ok_or(FailureReason::NoRoute)?;
-    let target = rule.choose(fastrand::u32(..)).ok_or(FailureReason::InvalidBackend)?;
+    let target = rule.choose().ok_or(FailureReason::InvalidBackend)?;
     let backend = session.worker.view.borrow().backend(target)?;
     let backend = session.form_of(backend);
     session.set_backend(backend.clone());

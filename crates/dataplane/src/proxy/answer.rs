@@ -27,7 +27,7 @@ use crate::{
     downstream::ClientConnection,
     filters::{FilterContext, FilterOutcome},
     hygiene::{self, Downstream, HeaderLimits},
-    routing::{CompiledBackendRef, CompiledRule, RouteMatch},
+    routing::{CompiledBackendRef, CompiledRule, RouteMatch, WorkerRule},
     upstream::{Hop, Want},
     worker::clock::{Deadline, millis},
 };
@@ -222,7 +222,7 @@ impl Exchange {
 
     async fn ask_backend<'a>(
         &mut self,
-        rule: &'a CompiledRule,
+        rule: &'a WorkerRule,
         context: &FilterContext<'_>,
         chosen: &mut Option<&'a CompiledBackendRef>,
         outgoing: &mut Outgoing,
@@ -230,7 +230,7 @@ impl Exchange {
     ) -> Result<Outcome, FailureReason> {
         let connection = self.connection.clone();
         let worker = &connection.worker;
-        let reference = rule.choose(fastrand::u32(..)).ok_or(FailureReason::InvalidBackend)?;
+        let reference = rule.choose().ok_or(FailureReason::InvalidBackend)?;
         let headers = &outgoing.parts.headers;
         let session = worker.sessions.borrow().find(rule, reference, headers, &worker.view.borrow());
         let backend = worker.view.borrow().backend(&reference.target)?;

@@ -27,7 +27,7 @@ use lasthop_dataplane_api::{HostPattern, Listener, ListenerKey, ListenerProtocol
 
 pub(crate) use self::host_map::HostMap;
 pub(crate) use self::rule::{CompiledBackendRef, CompiledRule, WorkerRule};
-pub(crate) use self::weight::by_weight;
+pub(crate) use self::weight::{Turns, by_weight};
 use self::{
     condition::RequestView,
     path_index::{Candidate, PathIndex},
@@ -87,7 +87,7 @@ impl RouteTable {
             self.detach(&old);
         }
         if let Some(rule) = rule {
-            let rule = Rc::new(WorkerRule(rule));
+            let rule = Rc::new(WorkerRule::new(rule));
             self.attach(&rule);
             self.rules.insert(key.clone(), rule);
         }

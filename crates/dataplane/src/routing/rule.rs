@@ -4,7 +4,10 @@ use std::{ops::Deref, sync::Arc};
 
 use lasthop_dataplane_api::{BackendTarget, HttpRule};
 
-use super::{condition::CompiledMatch, weight::by_weight};
+use super::{
+    condition::CompiledMatch,
+    weight::{Turns, by_weight},
+};
 use crate::{
     filters::CompiledFilters,
     proxy::{self, BackendIdentity},
@@ -67,21 +70,35 @@ impl CompiledRule {
         Self { source: source.clone(), filters, backends, problems, matches, total }
     }
 
-    /// The backend for a random number, by weight. `None` if there is none with a weight: the request gets a 500.
-    pub(crate) fn choose(&self, random: u32) -> Option<&CompiledBackendRef> {
-        by_weight(&self.backends, self.total, |backend| backend.weight, random)
+    /// The backend for a number, by weight. `None` if there is none with a weight: the request gets a 500.
+    pub(crate) fn for_number(&self, number: u32) -> Option<&CompiledBackendRef> {
+        by_weight(&self.backends, self.total, |backend| backend.weight, number)
     }
 }
 
 /// A rule as one worker holds it. Workers share the compiled rule; each counts its own references (`Rc`), so that
 /// requests of different workers do not meet at a counter.
 #[derive(Debug)]
-pub(crate) struct WorkerRule(pub(super) Arc<CompiledRule>);
+pub(crate) struct WorkerRule {
+    compiled: Arc<CompiledRule>,
+    turns: Turns,
+}
+
+impl WorkerRule {
+    pub(super) fn new(compiled: Arc<CompiledRule>) -> Self {
+        Self { compiled, turns: Turns::new() }
+    }
+
+    /// The next backend, by weight. `None` if there is none with a weight: the request gets a 500.
+    pub(crate) fn choose(&self) -> Option<&CompiledBackendRef> {
+        self.compiled.for_number(self.turns.next())
+    }
+}
 
 impl Deref for WorkerRule {
     type Target = CompiledRule;
 
     fn deref(&self) -> &CompiledRule {
-        &self.0
+        &self.compiled
     }
 }

@@ -534,16 +534,16 @@ fn backends_are_chosen_by_weight() {
         CompiledRule::compile(&Arc::new(source))
     };
     for nothing in [&[][..], &[0], &[0, 0]] {
-        assert!([0, 1, u32::MAX].iter().all(|random| compiled(nothing).choose(*random).is_none()));
+        assert!([0, 1, u32::MAX].iter().all(|random| compiled(nothing).for_number(*random).is_none()));
     }
     let shares = |weights: &[u32]| {
         let rule = compiled(weights);
         let mut shares = BTreeMap::<u32, u32>::new();
         for step in 0..10_000u32 {
             let random = step * (u32::MAX / 10_000);
-            *shares.entry(rule.choose(random).unwrap().weight).or_default() += 1;
+            *shares.entry(rule.for_number(random).unwrap().weight).or_default() += 1;
         }
-        assert!(rule.choose(u32::MAX).is_some());
+        assert!(rule.for_number(u32::MAX).is_some());
         shares
     };
     assert_eq!(shares(&[7]), BTreeMap::from([(7, 10_000)]));

@@ -54,7 +54,7 @@ pub(super) fn choose(worker: &Worker, record: &mut Session) -> Result<Rc<Upstrea
     let listener = record.listener.as_ref().ok_or(FailureReason::NoRoute)?;
     let rule = view.l4.find(&listener.key, None).ok_or(FailureReason::NoRoute)?;
     record.rule = Some(rule.clone());
-    let target = rule.choose(fastrand::u32(..)).ok_or(FailureReason::InvalidBackend)?;
+    let target = rule.choose().ok_or(FailureReason::InvalidBackend)?;
     let backend = view.backend(target)?;
     record.set_backend(backend.clone());
     match (&backend.hop, backend.proxy_protocol) {
