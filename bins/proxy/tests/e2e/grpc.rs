@@ -10,7 +10,7 @@ use crate::{
     for_each_stack,
     support::{
         Stack,
-        certificates::{Leaf, Validity},
+        certificates::{Authority, Leaf, Validity},
         curl::Curled,
         manifests, peers,
         server::Server,
@@ -75,20 +75,26 @@ fn ask(site: &Site, host: &str, path: &str, flags: &[&str]) -> Curled {
 
 const EMPTY_CALL: &str = "/grpc.testing.TestService/EmptyCall";
 
-/// Wrong name, unknown CA, expired, plaintext: `grpc-status` 14, the reason in the log, and no byte of HTTP.
+/// Wrong name, unknown CA, expired, plaintext, a client certificate asked for that there is not: `grpc-status` 14, the
+/// reason in the log, and no byte of HTTP.
 fn unverified_backends_get_no_byte(stack: Stack) {
     let site = Site::new();
-    let cases: [(&str, Option<Leaf>, &str); 4] = [
+    let clients = Authority::new("clients CA");
+    let cases: [(&str, Option<Leaf>, &str); 5] = [
         ("wrong", Some(site.backends.leaf(&["else.test"])), "NameMismatch"),
         ("other", Some(Leaf::self_signed(&[BACKEND])), "UntrustedChain"),
         ("far", Some(site.backends.leaf_valid(&[BACKEND], Validity::Over)), "Expired"),
         ("nobody", None, ""),
+        ("strict", Some(site.leaf()), "ClientCertRefused"),
     ];
     let mut servers = Vec::new();
     let mut rules = String::new();
     for (name, leaf, _) in &cases {
         let server = match leaf {
-            Some(leaf) => Server::tls(name, leaf.server(&["h2"])),
+            Some(leaf) => {
+                let asked = (*name == "strict").then_some(&clients);
+                Server::tls(name, leaf.server_asking(&["h2"], asked))
+            }
             None => Server::plain(name),
         };
         tls_service(&site, name, server.port);
