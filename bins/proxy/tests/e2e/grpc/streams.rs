@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     for_each_stack,
-    support::{Stack, peers, proxy::Proxy, site::Site},
+    support::{Stack, certificates::Authority, manifests, peers, proxy::Proxy, site::Site},
 };
 
 for_each_stack!(reload_keeps_streams, drain_ends_streams, deadlines, slow_reader);
@@ -34,10 +34,22 @@ fn reload_keeps_streams(stack: Stack) {
         let mut sender = connect(site.http).await;
         let (mut call, head) = open(&mut sender, "FullDuplexCall", None, ask_for(10)).await;
         assert_eq!((head.status().as_u16(), call.read(framed(10)).await), (200, framed(10)));
-        // Another rule, then another policy for the same backend that trusts no less.
-        for change in 0..3 {
+        let mut bundle = site.backends.pem();
+        // Another rule, then other policies for the same backend that trust no less.
+        for change in 0..4 {
             let before = proxy.metric("lasthop_config_reloads_total", &[]);
-            site.write("route.yaml", &format!("{}    name: rule-{change}\n", route("all", &to("peer"))));
+            match change {
+                0 | 1 => {
+                    site.write(
+                        "route.yaml",
+                        &format!("{}    name: rule-{change}\n", route("all", &to("peer"))),
+                    );
+                }
+                _ => {
+                    bundle += &Authority::new(&format!("CA {change}")).pem();
+                    site.write("ca.yaml", &manifests::config_map("ca", &bundle));
+                }
+            }
             let reloaded = crate::support::within(crate::support::PATIENCE, || {
                 (proxy.metric("lasthop_config_reloads_total", &[]) > before).then_some(())
             });

@@ -22,7 +22,7 @@ use crate::support::site::Site;
 const SIZES: [usize; 4] = [27182, 8, 1828, 45904];
 const WANTED: [usize; 4] = [31415, 9, 2653, 58979];
 
-type Client = Grpc<Channel>;
+pub(super) type Client = Grpc<Channel>;
 
 pub(super) async fn encrypted(site: &Site) -> Channel {
     let tls = ClientTlsConfig::new()
@@ -59,11 +59,11 @@ pub(super) async fn all(channel: Channel) -> usize {
     14
 }
 
-fn path(method: &str) -> PathAndQuery {
+pub(super) fn path(method: &str) -> PathAndQuery {
     format!("/grpc.testing.TestService/{method}").parse().unwrap()
 }
 
-async fn empty(client: &mut Client, at: PathAndQuery) -> Result<Response<Empty>, Status> {
+pub(super) async fn empty(client: &mut Client, at: PathAndQuery) -> Result<Response<Empty>, Status> {
     client.ready().await.unwrap();
     client.unary(Request::new(Empty {}), at, ProstCodec::<Empty, Empty>::default()).await
 }
@@ -77,9 +77,9 @@ async fn unary(
     client.unary(request, path("UnaryCall"), codec).await
 }
 
-type Duplex = Result<Response<Streaming<StreamingOutputCallResponse>>, Status>;
+pub(super) type Duplex = Result<Response<Streaming<StreamingOutputCallResponse>>, Status>;
 
-async fn duplex(
+pub(super) async fn duplex(
     client: &mut Client,
     requests: Request<ReceiverStream<StreamingOutputCallRequest>>,
 ) -> Duplex {
@@ -88,7 +88,7 @@ async fn duplex(
     client.streaming(requests, path("FullDuplexCall"), codec).await
 }
 
-fn asking(size: usize, wanted: usize, pause: Duration) -> StreamingOutputCallRequest {
+pub(super) fn asking(size: usize, wanted: usize, pause: Duration) -> StreamingOutputCallRequest {
     let interval_us = i32::try_from(pause.as_micros()).unwrap();
     StreamingOutputCallRequest {
         response_parameters: vec![ResponseParameters { size: i32::try_from(wanted).unwrap(), interval_us }],

@@ -2,6 +2,7 @@
 
 mod cases;
 mod messages;
+mod reload;
 mod server;
 
 use super::{interop, plain_service, route, tls_service, to};
