@@ -6,3 +6,4 @@ mod postgresql;
 mod proxy_protocol;
 mod redis;
 mod tls;
+mod weights;

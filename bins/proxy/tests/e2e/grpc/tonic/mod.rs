@@ -4,6 +4,7 @@ mod cases;
 mod messages;
 mod reload;
 mod server;
+mod weights;
 
 use super::{interop, plain_service, route, tls_service, to};
 use crate::{

@@ -3,6 +3,10 @@
 use std::{
     convert::Infallible,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -36,7 +40,15 @@ const TRAILING: &str = "x-grpc-test-echo-trailing-bin";
 /// A running server; it ends with the test.
 pub(super) struct TonicServer {
     pub(super) port: u16,
+    calls: Arc<AtomicUsize>,
     _runtime: tokio::runtime::Runtime,
+}
+
+impl TonicServer {
+    /// How many calls reached it.
+    pub(super) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
 }
 
 /// Serves, over TLS if there is a certificate.
@@ -49,8 +61,10 @@ pub(super) fn start(leaf: Option<&Leaf>) -> TonicServer {
     }
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let port = listener.local_addr().unwrap().port();
-    runtime.spawn(server.serve_with_incoming(TestService, TcpListenerStream::new(listener)));
-    TonicServer { port, _runtime: runtime }
+    let calls = Arc::<AtomicUsize>::default();
+    let service = TestService(calls.clone());
+    runtime.spawn(server.serve_with_incoming(service, TcpListenerStream::new(listener)));
+    TonicServer { port, calls, _runtime: runtime }
 }
 
 /// One method.
@@ -76,7 +90,7 @@ where
 }
 
 #[derive(Clone)]
-struct TestService;
+struct TestService(Arc<AtomicUsize>);
 
 impl Service<http::Request<Body>> for TestService {
     type Response = http::Response<Body>;
@@ -88,6 +102,7 @@ impl Service<http::Request<Body>> for TestService {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        self.0.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move {
             let (initial, trailing) =
                 (request.headers().get(INITIAL).cloned(), request.headers().get(TRAILING).cloned());
