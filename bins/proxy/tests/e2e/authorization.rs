@@ -2,6 +2,7 @@
 //! the service is verified like any other.
 
 mod ext_authz;
+mod reload;
 
 use crate::{
     for_each_stack,
@@ -18,23 +19,25 @@ use crate::{
 
 for_each_stack!(nginx_decides, nobody_decides_who_does_not_prove_it, by_envoys_protocol);
 
-/// nginx as a service: it wants basic authentication, and says who it was.
-fn nginx(site: &Site, leaf: &Leaf) -> (u16, Process) {
+/// nginx as a service: it wants basic authentication of the user, and says who it was. The file `said` in its folder has
+/// each path that it was asked about, and the status.
+fn nginx(site: &Site, leaf: &Leaf, user: &str) -> (u16, Process) {
     let port = ports::free();
     let folder = site.work().join(format!("authz-{port}"));
     std::fs::create_dir(&folder).unwrap();
     let (certificate, key) = leaf.write(&folder, "authz");
-    std::fs::write(folder.join("users"), "ada:{PLAIN}secret\n").unwrap();
+    std::fs::write(folder.join("users"), format!("{user}:{{PLAIN}}secret\n")).unwrap();
     let configuration = format!(
         "daemon off; master_process off; pid {folder}/pid; error_log stderr;
 events {{}}
 http {{
-  access_log off;
+  access_log off; log_format said '$request_uri $status';
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   server {{
     listen 127.0.0.1:{port} ssl;
     ssl_certificate {}; ssl_certificate_key {}; ssl_protocols TLSv1.2 TLSv1.3;
+    access_log {folder}/said said;
     location / {{
       auth_basic shop; auth_basic_user_file {folder}/users;
       add_header x-user $remote_user;
@@ -60,11 +63,16 @@ http {{
 
 /// The route of the shop, with a filter that asks the Service `authz`.
 fn authorized(site: &Site, auth: &str) {
+    authorized_by(site, "authz", auth);
+}
+
+/// The same, with the Service that is asked.
+fn authorized_by(site: &Site, service: &str, auth: &str) {
     let filter = format!(
         "    filters:
     - type: ExternalAuth
       externalAuth:
-        backendRef: {{name: authz, port: 443}}
+        backendRef: {{name: {service}, port: 443}}
 {auth}"
     );
     site.write("route-shop.yaml", &manifests::route("shop", "shop.test", "shop", &filter));
@@ -79,7 +87,7 @@ fn service(site: &Site, port: u16) {
 
 fn nginx_decides(stack: Stack) {
     let (site, shop) = Site::shop();
-    let (port, _nginx) = nginx(&site, &site.leaf());
+    let (port, _nginx) = nginx(&site, &site.leaf(), "ada");
     service(&site, port);
     authorized(&site, HTTP);
     let proxy = site.start(stack);
