@@ -11,7 +11,7 @@ use clap::Args;
 
 use crate::{
     Outcome,
-    cluster::programs::{GRPC_CLIENT, GRPC_SERVER, GRPCURL, HELM},
+    cluster::programs::{COREDNS, GRPC_CLIENT, GRPC_SERVER, GRPCURL, HELM},
     processes::{cargo, in_path, output, run as run_command, succeeds},
     root,
 };
@@ -183,11 +183,11 @@ fn link(binary: &Path, folder: &Path) -> std::io::Result<()> {
     std::os::unix::fs::symlink(binary, folder.join("envoy"))
 }
 
-/// grpc-go's interoperability tests, both sides, grpcurl and Helm: without them the tests that want them say so and are skipped,
-/// except in CI.
+/// grpc-go's interoperability tests, both sides, grpcurl, CoreDNS and Helm: without them the tests that want them say so
+/// and are skipped, except in CI.
 fn install_go_programs() {
     let folder = root().join(".lasthop/bin");
-    for program in [GRPC_CLIENT, GRPC_SERVER, GRPCURL, HELM] {
+    for program in [GRPC_CLIENT, GRPC_SERVER, GRPCURL, COREDNS, HELM] {
         let linked = folder.join(program.name);
         let built = program.build().and_then(|binary| {
             let _ = std::fs::remove_file(&linked);
