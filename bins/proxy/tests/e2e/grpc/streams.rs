@@ -57,6 +57,10 @@ fn reload_keeps_streams(stack: Stack) {
             call.send(ask_for(20));
             assert_eq!(call.read(framed(20)).await, framed(20), "after change {change}");
         }
+        // Had trust been lost, the stream would have been cut by now.
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        call.send(ask_for(30));
+        assert_eq!(call.read(framed(30)).await, framed(30));
         call.half_close();
         assert_eq!(call.end().await, (0, Some("0".to_owned())));
     });
