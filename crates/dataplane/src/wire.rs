@@ -6,9 +6,10 @@ use std::{
     pin::Pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
@@ -18,6 +19,7 @@ use lasthop_tls_verify::TlsError;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    time::{Sleep, sleep},
 };
 
 use crate::worker::clock;
@@ -28,7 +30,20 @@ pub(crate) struct Wire {
     /// Bytes that were read before HTTP took over.
     prefix: Bytes,
     activity: Arc<Activity>,
+    /// What is still taken from a peer that was told the end.
+    lingering: Option<Lingering>,
 }
+
+/// A peer that still sends what nobody reads would be reset when its socket closes, and lose the response that says why:
+/// what it sends is read and dropped for a while (RFC 9112 §9.6).
+struct Lingering {
+    end: Pin<Box<Sleep>>,
+    left: usize,
+}
+
+/// For so long, and so many bytes.
+const LINGER: Duration = Duration::from_secs(5);
+const LINGER_BYTES: usize = 16 << 20;
 
 enum Transport {
     Plain(TcpStream),
@@ -43,6 +58,8 @@ pub(crate) struct Activity {
     /// When the first byte came after the last request ended; `u64::MAX` for none.
     first_byte: AtomicU64,
     requests: AtomicU32,
+    /// The peer sends a request's body that nobody reads.
+    unread: AtomicBool,
     /// The error that ended the connection.
     statement: OnceLock<TlsError>,
 }
@@ -66,6 +83,7 @@ impl Activity {
             last: now.into(),
             first_byte: now.into(),
             requests: 0.into(),
+            unread: false.into(),
             statement: OnceLock::new(),
         })
     }
@@ -81,7 +99,13 @@ impl Activity {
     /// A request's header is complete.
     pub(crate) fn begin(&self) {
         self.requests.store(self.requests.load(Relaxed) + 1, Relaxed);
+        self.unread.store(false, Relaxed);
         self.first_byte.store(u64::MAX, Relaxed);
+    }
+
+    /// Nobody reads the rest of the request's body.
+    pub(crate) fn leave_unread(&self) {
+        self.unread.store(true, Relaxed);
     }
 
     /// A response has ended.
@@ -133,15 +157,40 @@ impl Activity {
     }
 }
 
+impl Lingering {
+    fn new() -> Self {
+        Self { end: Box::pin(sleep(LINGER)), left: LINGER_BYTES }
+    }
+
+    /// Ready when the peer has ended, or it has been long enough.
+    fn poll(&mut self, tcp: &TcpStream, cx: &mut Context<'_>) -> Poll<()> {
+        let mut bytes = [0; 8 * 1024];
+        while self.left > 0 && self.end.as_mut().poll(cx).is_pending() {
+            match tcp.try_read(&mut bytes) {
+                Ok(0) => return Poll::Ready(()),
+                Ok(read) => self.left = self.left.saturating_sub(read),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // The peer's end, or its reset, makes it ready too.
+                    if ready!(tcp.poll_read_ready(cx)).is_err() {
+                        return Poll::Ready(());
+                    }
+                }
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
 impl Wire {
     /// Without TLS; `prefix` is what was already read.
     pub(crate) fn plain(stream: TcpStream, prefix: Bytes, activity: Arc<Activity>) -> Self {
-        Self { transport: Transport::Plain(stream), prefix, activity }
+        Self { transport: Transport::Plain(stream), prefix, activity, lingering: None }
     }
 
     /// With TLS.
     pub(crate) fn tls(stream: TlsStream, activity: Arc<Activity>) -> Self {
-        Self { transport: Transport::Tls(Box::new(stream)), prefix: Bytes::new(), activity }
+        Self { transport: Transport::Tls(Box::new(stream)), prefix: Bytes::new(), activity, lingering: None }
     }
 
     /// The same connection with bytes that another layer had read but not used.
@@ -273,10 +322,23 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Transport::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+        if self.lingering.is_none() {
+            ready!(match &mut self.transport {
+                Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+                Transport::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+            })?;
+            if !self.activity.unread.load(Relaxed) {
+                return Poll::Ready(Ok(()));
+            }
         }
+        let this = &mut *self;
+        let tcp = match &this.transport {
+            Transport::Plain(stream) => stream,
+            Transport::Tls(stream) => stream.tcp(),
+        };
+        let lingering = this.lingering.get_or_insert_with(Lingering::new);
+        // Whatever becomes of it, the connection ends here.
+        lingering.poll(tcp, cx).map(Ok)
     }
 }
 

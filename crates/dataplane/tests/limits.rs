@@ -83,6 +83,34 @@ async fn a_length_over_the_limit_is_refused_at_once() {
 }
 
 #[tokio::test]
+async fn a_client_that_reads_only_after_all_was_sent_gets_its_answer() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let (backend, _) = measuring(false).await;
+    let proxy = proxy_to(&backend, small_bodies(), AppProtocol::Unspecified).await;
+    // More than the sockets' buffers hold: a connection that is just closed is reset by what comes then.
+    let piece = vec![b'x'; 1 << 20];
+    for framing in ["content-length: 8388608", "transfer-encoding: chunked"] {
+        let mut stream = client::connect(proxy.port).await;
+        stream
+            .write_all(format!("POST / HTTP/1.1\r\nhost: a\r\n{framing}\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
+        for _ in 0..8 {
+            if framing.starts_with("transfer") {
+                stream.write_all(b"100000\r\n").await.unwrap();
+            }
+            stream.write_all(&piece).await.unwrap();
+            if framing.starts_with("transfer") {
+                stream.write_all(b"\r\n").await.unwrap();
+            }
+        }
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{framing}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_grows_over_the_limit_never_reaches_a_backend_whole() {
     for (http2, protocol) in [(false, AppProtocol::Unspecified), (true, AppProtocol::H2c)] {
         let (backend, whole) = measuring(http2).await;

@@ -50,7 +50,8 @@ pub(crate) async fn answer(
     let mut exchange = Box::new(Exchange::new(connection, &request));
     let (parts, body) = request.into_parts();
     let mut outgoing = Outgoing { parts, body: RequestBody::Empty, received: None };
-    exchange.body = Some(ClientSource::new(body));
+    let alone = (!exchange.is_http2()).then(|| exchange.connection.activity.clone());
+    exchange.body = Some(ClientSource::new(body, alone));
     let outcome = exchange.serve(&mut outgoing).await;
     // Who did not get it by now does not get it.
     exchange.body = None;

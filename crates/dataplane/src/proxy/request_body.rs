@@ -6,6 +6,7 @@ use std::{
     fmt,
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
@@ -19,6 +20,7 @@ use super::{mirror::MirrorBody, replay::Replay};
 use crate::{
     Limits,
     hygiene::{self, HeaderLimits},
+    wire::Activity,
     worker::clock,
 };
 
@@ -39,6 +41,8 @@ pub(crate) enum RequestBody {
 /// Where a client's body comes from: its connection, and before that what somebody had to see first.
 pub(crate) struct ClientSource {
     incoming: Incoming,
+    /// Of a connection that has one request at a time.
+    connection: Option<Arc<Activity>>,
     seen: Option<Box<Seen>>,
 }
 
@@ -53,8 +57,8 @@ struct Seen {
 
 impl ClientSource {
     /// A body of which nothing was read.
-    pub(super) fn new(incoming: Incoming) -> Self {
-        Self { incoming, seen: None }
+    pub(super) fn new(incoming: Incoming, connection: Option<Arc<Activity>>) -> Self {
+        Self { incoming, connection, seen: None }
     }
 
     /// Reads on before anybody is sent it. What comes stays to be sent.
@@ -131,6 +135,17 @@ impl ClientSource {
             size.set_upper(upper);
         }
         size
+    }
+}
+
+impl Drop for ClientSource {
+    fn drop(&mut self) {
+        if let Some(connection) = &self.connection
+            && !self.incoming.is_end_stream()
+            && !self.was_read()
+        {
+            connection.leave_unread();
+        }
     }
 }
 
