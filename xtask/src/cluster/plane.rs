@@ -89,6 +89,9 @@ fn controller_manager_arguments(layout: &Layout) -> Vec<String> {
         "--leader-elect=false".into(),
         format!("--flex-volume-plugin-dir={}", layout.folder.join("kubelet/volume-plugins").display()),
         "--bind-address=127.0.0.1".into(),
+        // Kubernetes takes a node's pods out of all Services when its kubelet could not reach the API server for 50 s,
+        // though they serve on. What is tried here is what we do meanwhile.
+        "--node-monitor-grace-period=1h".into(),
         "--use-service-account-credentials=true".into(),
         format!("--service-account-private-key-file={}", file("accounts.key")),
         format!("--root-ca-file={}", file("ca.crt")),
