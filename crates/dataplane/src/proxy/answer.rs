@@ -50,11 +50,15 @@ pub(crate) async fn answer(
     let mut exchange = Box::new(Exchange::new(connection, &request));
     let (parts, body) = request.into_parts();
     let mut outgoing = Outgoing { parts, body: RequestBody::Empty, received: None };
-    let alone = (!exchange.is_http2()).then(|| exchange.connection.activity.clone());
-    exchange.body = Some(ClientSource::new(body, alone));
+    exchange.body = Some(ClientSource::new(body));
     let outcome = exchange.serve(&mut outgoing).await;
     // Who did not get it by now does not get it.
-    exchange.body = None;
+    if let Some(source) = exchange.body.take()
+        && source.is_left()
+        && let Some(connection) = exchange.alone()
+    {
+        connection.leave_unread();
+    }
     let (response, source) = match outcome {
         Ok(Outcome::Backend(response, limit)) => {
             let (parts, body) = response.into_parts();
@@ -328,7 +332,7 @@ impl Exchange {
             mirror::send(worker, between, backend, want, context.host.to_owned(), parts.clone(), queue);
         }
         let Some(source) = source else { return (RequestBody::Empty, None) };
-        let received = Rc::new(Received::default());
+        let received = Rc::new(Received::new(self.alone().cloned()));
         self.received = Some(received.clone());
         let body = ClientBody::new(source, received.clone(), &worker.limits);
         // A backend may refuse a stream of HTTP/2 that it has not looked at, with whatever body.

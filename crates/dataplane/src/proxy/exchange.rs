@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,6 +22,7 @@ use crate::{
     metrics::RequestSeries,
     routing::WorkerRule,
     upstream::{Lease, UpstreamBackend, is_upstream},
+    wire::Activity,
     worker::ListenerView,
 };
 
@@ -104,6 +106,11 @@ impl Exchange {
     /// Whether the client speaks HTTP/2.
     pub(crate) fn is_http2(&self) -> bool {
         self.version == Version::HTTP_2
+    }
+
+    /// The client's connection, if it has one request at a time.
+    pub(crate) fn alone(&self) -> Option<&Arc<Activity>> {
+        (!self.is_http2()).then_some(&self.connection.activity)
     }
 
     /// The response has come to its proper end: the connection to the backend is free.

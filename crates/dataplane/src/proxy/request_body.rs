@@ -41,8 +41,6 @@ pub(crate) enum RequestBody {
 /// Where a client's body comes from: its connection, and before that what somebody had to see first.
 pub(crate) struct ClientSource {
     incoming: Incoming,
-    /// Of a connection that has one request at a time.
-    connection: Option<Arc<Activity>>,
     seen: Option<Box<Seen>>,
 }
 
@@ -57,8 +55,8 @@ struct Seen {
 
 impl ClientSource {
     /// A body of which nothing was read.
-    pub(super) fn new(incoming: Incoming, connection: Option<Arc<Activity>>) -> Self {
-        Self { incoming, connection, seen: None }
+    pub(super) fn new(incoming: Incoming) -> Self {
+        Self { incoming, seen: None }
     }
 
     /// Reads on before anybody is sent it. What comes stays to be sent.
@@ -84,6 +82,11 @@ impl ClientSource {
     /// Whether all of it was read.
     pub(super) fn was_read(&self) -> bool {
         self.seen.as_ref().is_some_and(|seen| seen.ended)
+    }
+
+    /// Whether some of it may still come.
+    pub(super) fn is_left(&self) -> bool {
+        !self.incoming.is_end_stream() && !self.was_read()
     }
 
     /// What was read.
@@ -138,11 +141,10 @@ impl ClientSource {
     }
 }
 
-impl Drop for ClientSource {
+impl Drop for ClientBody {
     fn drop(&mut self) {
-        if let Some(connection) = &self.connection
-            && !self.incoming.is_end_stream()
-            && !self.was_read()
+        if let Some(connection) = &self.received.connection
+            && self.source.is_left()
         {
             connection.leave_unread();
         }
@@ -166,9 +168,16 @@ pub(crate) struct Received {
     pub moved: Cell<u64>,
     given_up: Cell<bool>,
     reader: RefCell<Option<Waker>>,
+    /// Of a connection that has one request at a time.
+    connection: Option<Arc<Activity>>,
 }
 
 impl Received {
+    /// Nothing has come yet. `connection` is that of a client that has one request at a time.
+    pub(super) fn new(connection: Option<Arc<Activity>>) -> Self {
+        Self { connection, ..Self::default() }
+    }
+
     /// So much has come.
     pub(super) fn of(bytes: u64) -> Self {
         Self { bytes: Cell::new(bytes), ..Self::default() }
