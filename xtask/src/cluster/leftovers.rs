@@ -76,6 +76,11 @@ pub(crate) fn remove(layout: &Layout) -> Result<(), String> {
     if !all()?.is_empty() {
         return Ok(());
     }
+    // One that was just being made or taken away stands in no cluster's folder. Those of a containerd of the machine's own
+    // that runs something are not empty, and stay.
+    for hierarchy in hierarchies() {
+        remove_groups(&hierarchy.join("k8s.io"));
+    }
     for folder in COVERED {
         // Stays if somebody else has something in it.
         let _ = std::fs::remove_dir(folder);
