@@ -54,7 +54,7 @@ fn traces() -> Result<BTreeSet<PathBuf>, String> {
 /// A second cluster beside the first, which has a network of its own and ends all at once.
 fn another_crashes() -> Outcome {
     cluster::up(&cluster::Up::for_suite(OTHER, "1.7.0"))?;
-    let (layout, space) = cluster::running(OTHER)?;
+    let (_, space) = cluster::running(OTHER)?;
     let [one, other] = [NAME, OTHER].map(|name| {
         let (layout, space) = cluster::running(name)?;
         cluster::kubectl(&layout, &space).run(&[
@@ -68,7 +68,6 @@ fn another_crashes() -> Outcome {
         return Err("two clusters beside each other are the same".to_owned());
     }
     space.kill()?;
-    drop(layout);
     cluster::end(OTHER)
 }
 
