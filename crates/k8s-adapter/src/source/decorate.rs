@@ -12,7 +12,7 @@ use lasthop_api_model::{
 use lasthop_dataplane_api::ObjectName;
 use serde_json::Value;
 
-use super::proxies::Proxies;
+use super::proxies::{Part, Proxies};
 use crate::{
     infrastructure::Observed,
     parameters::{self, ParametersByName},
@@ -99,30 +99,17 @@ impl Decorations {
         self.judge_all()
     }
 
-    pub(super) fn set_all_proxies(&mut self, pods: &[Value]) -> Vec<Resource> {
-        self.proxies.set_pods(pods);
+    pub(super) fn set_all_parts(&mut self, part: Part, objects: &[Value]) -> Vec<Resource> {
+        self.proxies.set(part, objects);
         self.judge_all()
     }
 
-    pub(super) fn set_proxy(&mut self, pod: &Value) -> Vec<Resource> {
-        if self.proxies.put(pod) { self.judge_all() } else { Vec::new() }
+    pub(super) fn set_part(&mut self, part: Part, object: &Value) -> Vec<Resource> {
+        if self.proxies.put(part, object) { self.judge_all() } else { Vec::new() }
     }
 
-    pub(super) fn remove_proxy(&mut self, pod: &Value) -> Vec<Resource> {
-        if self.proxies.remove(pod) { self.judge_all() } else { Vec::new() }
-    }
-
-    pub(super) fn set_all_deployments(&mut self, deployments: &[Value]) -> Vec<Resource> {
-        self.proxies.set_deployments(deployments);
-        self.judge_all()
-    }
-
-    pub(super) fn set_deployment(&mut self, deployment: &Value) -> Vec<Resource> {
-        if self.proxies.put_deployment(deployment) { self.judge_all() } else { Vec::new() }
-    }
-
-    pub(super) fn remove_deployment(&mut self, deployment: &Value) -> Vec<Resource> {
-        if self.proxies.remove_deployment(deployment) { self.judge_all() } else { Vec::new() }
+    pub(super) fn remove_part(&mut self, part: Part, object: &Value) -> Vec<Resource> {
+        if self.proxies.remove(part, object) { self.judge_all() } else { Vec::new() }
     }
 
     pub(super) fn clear_definitions(&mut self) {

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{
     decorate::Decorations,
+    proxies::Part,
     reading,
     watch::{Message, Seen, Trouble},
     watched::{Kind, Watched, is_gateway_api},
@@ -89,6 +90,11 @@ impl Known {
     /// Whether every watch has told what there is, or why it cannot.
     pub(super) fn is_heard(&self) -> bool {
         self.watches.iter().all(|watch| watch.progress != Progress::Waiting)
+    }
+
+    /// Whether everything was given out once.
+    pub(super) fn is_started(&self) -> bool {
+        self.is_started
     }
 
     /// Whether what was told is enough to judge everything.
@@ -170,8 +176,8 @@ impl Known {
             (_, Seen::Trouble(trouble)) => self.trouble(index, trouble),
             (Kind::Parameters, seen) => self.parameters(index, seen),
             (Kind::Definitions, seen) => self.definitions(index, seen),
-            (Kind::Proxies, seen) => self.proxies(index, seen),
-            (Kind::Deployments, seen) => self.deployments(index, seen),
+            (Kind::Proxies, seen) => self.part(index, Part::Pod, seen),
+            (Kind::Deployments, seen) => self.part(index, Part::Deployment, seen),
         }
     }
 
@@ -362,29 +368,15 @@ impl Known {
         self.installation_changed();
     }
 
-    fn proxies(&mut self, index: usize, seen: Seen) {
+    fn part(&mut self, index: usize, part: Part, seen: Seen) {
         let changed = match seen {
-            Seen::All(pods) => {
-                let changed = self.decorations.set_all_proxies(&pods);
+            Seen::All(objects) => {
+                let changed = self.decorations.set_all_parts(part, &objects);
                 self.progress(index, Progress::Listed);
                 changed
             }
-            Seen::Put(pod) => self.decorations.set_proxy(&pod),
-            Seen::Gone(pod) => self.decorations.remove_proxy(&pod),
-            Seen::Trouble(_) => Vec::new(),
-        };
-        self.give_out(changed);
-    }
-
-    fn deployments(&mut self, index: usize, seen: Seen) {
-        let changed = match seen {
-            Seen::All(deployments) => {
-                let changed = self.decorations.set_all_deployments(&deployments);
-                self.progress(index, Progress::Listed);
-                changed
-            }
-            Seen::Put(deployment) => self.decorations.set_deployment(&deployment),
-            Seen::Gone(deployment) => self.decorations.remove_deployment(&deployment),
+            Seen::Put(object) => self.decorations.set_part(part, &object),
+            Seen::Gone(object) => self.decorations.remove_part(part, &object),
             Seen::Trouble(_) => Vec::new(),
         };
         self.give_out(changed);

@@ -49,7 +49,6 @@ pub struct KubeSource {
     messages: mpsc::Receiver<Message>,
     known: Known,
     observed: Arc<Observed>,
-    told: bool,
     // Ends the watches when the source goes.
     _watches: JoinSet<()>,
 }
@@ -65,7 +64,7 @@ impl KubeSource {
             watches.spawn(watch::follow(client.clone(), index, watched.clone(), sender.clone()));
         }
         let known = Known::new(everything, controller, observed.clone());
-        Self { messages, known, observed, told: false, _watches: watches }
+        Self { messages, known, observed, _watches: watches }
     }
 
     /// Waits for a message, and takes over those that wait behind it.
@@ -87,7 +86,7 @@ impl Source for KubeSource {
     async fn next(&mut self) -> Option<SourceEvent> {
         let mut patience = Instant::now() + PATIENCE;
         loop {
-            if self.told {
+            if self.known.is_started() {
                 self.take().await?;
             } else if let Ok(taken) = timeout_at(patience, self.take()).await {
                 taken?;
@@ -99,12 +98,12 @@ impl Source for KubeSource {
                 patience += PATIENCE;
             }
             // Nothing is served that a missing object would forbid.
-            if !self.told && !self.known.is_heard() {
+            let started = self.known.is_started();
+            if !started && !self.known.is_heard() {
                 continue;
             }
             let event = self.known.event();
-            let is_first = !event.is_partial && !std::mem::replace(&mut self.told, true);
-            if is_first || !event.is_empty() {
+            if self.known.is_started() != started || !event.is_empty() {
                 return Some(event);
             }
         }

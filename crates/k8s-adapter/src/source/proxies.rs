@@ -28,42 +28,41 @@ pub(super) struct Proxies {
     refused: Troubles,
 }
 
+/// What proxies run by.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Part {
+    Pod,
+    Deployment,
+}
+
 impl Proxies {
-    /// Takes over a pod. Whether something changed.
-    pub(super) fn put(&mut self, pod: &Value) -> bool {
-        put(&mut self.stuck, pod, why_stuck(pod).map(|why| ("a proxy cannot run: Pod", why)))
+    fn of(&mut self, part: Part) -> &mut Troubles {
+        match part {
+            Part::Pod => &mut self.stuck,
+            Part::Deployment => &mut self.refused,
+        }
     }
 
-    /// Takes over all pods.
-    pub(super) fn set_pods(&mut self, pods: &[Value]) {
-        self.stuck.clear();
-        pods.iter().for_each(|pod| {
-            self.put(pod);
+    /// Takes over one. Whether something changed.
+    pub(super) fn put(&mut self, part: Part, object: &Value) -> bool {
+        let why = match part {
+            Part::Pod => why_stuck(object).map(|why| ("a proxy cannot run: Pod", why)),
+            Part::Deployment => why_refused(object).map(|why| ("no proxy can be made: Deployment", why)),
+        };
+        put(self.of(part), object, why)
+    }
+
+    /// Takes over all that there are.
+    pub(super) fn set(&mut self, part: Part, objects: &[Value]) {
+        self.of(part).clear();
+        objects.iter().for_each(|object| {
+            self.put(part, object);
         });
     }
 
-    /// Takes over a Deployment. Whether something changed.
-    pub(super) fn put_deployment(&mut self, deployment: &Value) -> bool {
-        let why = why_refused(deployment).map(|why| ("no proxy can be made: Deployment", why));
-        put(&mut self.refused, deployment, why)
-    }
-
-    /// Takes over all Deployments.
-    pub(super) fn set_deployments(&mut self, deployments: &[Value]) {
-        self.refused.clear();
-        deployments.iter().for_each(|deployment| {
-            self.put_deployment(deployment);
-        });
-    }
-
-    /// Forgets a Deployment. Whether something changed.
-    pub(super) fn remove_deployment(&mut self, deployment: &Value) -> bool {
-        key_of(deployment).is_some_and(|key| self.refused.remove(&key).is_some())
-    }
-
-    /// Forgets a pod. Whether something changed.
-    pub(super) fn remove(&mut self, pod: &Value) -> bool {
-        key_of(pod).is_some_and(|key| self.stuck.remove(&key).is_some())
+    /// Forgets one. Whether something changed.
+    pub(super) fn remove(&mut self, part: Part, object: &Value) -> bool {
+        key_of(object).is_some_and(|key| self.of(part).remove(&key).is_some())
     }
 
     /// What keeps a Gateway's proxies from running.
@@ -161,13 +160,13 @@ mod tests {
                 json!({"containerStatuses": [{"state": {"waiting": {"reason": reason, "message": "no"}}, "image": "none:1"}]}),
             )
         };
-        assert!(!proxies.put(&waits("ContainerCreating")), "it is on its way");
-        assert!(proxies.put(&waits("ImagePullBackOff")));
-        assert!(!proxies.put(&waits("ErrImagePull")), "nothing new");
+        assert!(!proxies.put(Part::Pod, &waits("ContainerCreating")), "it is on its way");
+        assert!(proxies.put(Part::Pod, &waits("ImagePullBackOff")));
+        assert!(!proxies.put(Part::Pod, &waits("ErrImagePull")), "nothing new");
         let said = proxies.trouble("infra", "edge").unwrap();
         assert!(said.contains("infra/edge-1") && said.contains("image none:1 cannot be pulled"), "{said}");
         assert_eq!((proxies.trouble("infra", "other"), proxies.trouble("far", "edge")), (None, None));
-        assert!(proxies.put(&pod(json!({"containerStatuses": [{"state": {"running": {}}}]}))));
+        assert!(proxies.put(Part::Pod, &pod(json!({"containerStatuses": [{"state": {"running": {}}}]}))));
         assert_eq!(proxies.trouble("infra", "edge"), None);
         let deployment = |conditions: Value| {
             json!({"metadata": {"name": "lasthop-edge", "namespace": "infra", "labels": {GATEWAY_LABEL: "edge"}},
@@ -179,16 +178,16 @@ mod tests {
                 json!([{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}]),
             )
         };
-        assert!(proxies.put_deployment(&refused("x1")));
-        assert!(!proxies.put_deployment(&refused("x2")), "another attempt, and nothing new");
+        assert!(proxies.put(Part::Deployment, &refused("x1")));
+        assert!(!proxies.put(Part::Deployment, &refused("x2")), "another attempt, and nothing new");
         let said = proxies.trouble("infra", "edge").unwrap();
         assert_eq!(
             &*said,
             "no proxy can be made: Deployment infra/lasthop-edge: FailedCreate: exceeded quota: none"
         );
-        assert!(proxies.put_deployment(&deployment(json!([]))));
+        assert!(proxies.put(Part::Deployment, &deployment(json!([]))));
         let unschedulable = pod(json!({"conditions": [{"type": "PodScheduled", "status": "False",
             "reason": "Unschedulable", "message": "0/1 nodes are available"}]}));
-        assert!(proxies.put(&unschedulable) && proxies.remove(&unschedulable));
+        assert!(proxies.put(Part::Pod, &unschedulable) && proxies.remove(Part::Pod, &unschedulable));
     }
 }
