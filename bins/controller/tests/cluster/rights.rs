@@ -90,7 +90,9 @@ fn who_cannot_read_gateways_or_policies_leaves_everything_as_it_is() {
         if kind == "gatewayclasses" {
             // There is no class to say it at.
             let said = within(|| {
-                let log = kubectl(&["--namespace=lasthop-system", "logs", "--tail=-1", selector]);
+                // A container that is about to start has none yet.
+                let log = run("kubectl", &["--namespace=lasthop-system", "logs", "--tail=-1", selector], "");
+                let log = String::from_utf8_lossy(&log.stdout);
                 log.lines().any(|line| line.contains("still waiting") && line.contains(kind)).then_some(())
             });
             assert!(said.is_some(), "nobody says what is missing");
